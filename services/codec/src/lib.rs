@@ -1,0 +1,1 @@
+//! Domain events to stored bytes, to canonical JSON, and back.

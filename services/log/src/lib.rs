@@ -1,0 +1,1 @@
+//! Event logs behind one trait: segmented on disk, and in memory.

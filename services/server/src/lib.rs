@@ -1,0 +1,1 @@
+//! The gRPC server: runner, reactions, sealing, identity.

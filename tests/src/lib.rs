@@ -1,0 +1,1 @@
+//! Scenarios and the harness around them.
