@@ -1,1 +1,25 @@
-//! The rules of duban: pure decisions and folds, no I/O, no clock.
+//! The rules of duban: pure decisions and folds over one event-sourced ticket, and the streams around it.
+//!
+//! Read [`chain`] first. Every module is in one order: events, state, fold, commands, decisions. Nothing here
+//! reads a clock, a file or a random number; the [`meta::Context`] carries what a decision may know.
+
+pub mod actor;
+pub mod calendar;
+pub mod chain;
+pub mod clock;
+pub mod contact;
+pub mod customer;
+pub mod fault;
+pub mod gate;
+pub mod ids;
+pub mod install;
+pub mod intake;
+pub mod meta;
+pub mod money;
+pub mod notice;
+pub mod order;
+pub mod policy;
+pub mod problem;
+pub mod sealed;
+pub mod ticket;
+pub mod verdict;

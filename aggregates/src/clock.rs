@@ -1,0 +1,310 @@
+//! Clocks 时限: which events start, meet, pause and cancel them (domain.md section 4).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Target;
+use crate::chain::Stage;
+use crate::ids::{ClockNo, EscalationNo, OrderNo, RequestNo};
+use crate::intake::Attachment;
+use crate::sealed::Sealed;
+
+/// The clocks of domain.md section 4's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockKind {
+    /// From entering a stage to its completing event.
+    Stage,
+    /// From issue to reply.
+    Order,
+    /// From intake to the first talk with the customer.
+    Contact,
+    /// Complaints: from intake to the first feedback that reached the customer.
+    Answer,
+    /// Faults: from intake to service up.
+    Repair,
+    /// Installs: from intake to activated.
+    Activation,
+    /// From payment of arrears to service up.
+    Restore,
+    /// From hand-over by an outside body to the final receipt.
+    Outside,
+    /// From intake to feedback passed.
+    Ticket,
+    /// From feedback passed to closed.
+    Closing,
+    /// Statutory: when the customer may appeal to the regulator.
+    Appealable,
+}
+
+impl ClockKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Stage,
+        Self::Order,
+        Self::Contact,
+        Self::Answer,
+        Self::Repair,
+        Self::Activation,
+        Self::Restore,
+        Self::Outside,
+        Self::Ticket,
+        Self::Closing,
+        Self::Appealable,
+    ];
+
+    /// The kind's name as it stands in policies and lists.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::Order => "order",
+            Self::Contact => "contact",
+            Self::Answer => "answer",
+            Self::Repair => "repair",
+            Self::Activation => "activation",
+            Self::Restore => "restore",
+            Self::Outside => "outside",
+            Self::Ticket => "ticket",
+            Self::Closing => "closing",
+            Self::Appealable => "appealable",
+        }
+    }
+}
+
+/// What a clock is about, beside its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The ticket as a whole.
+    Ticket,
+    /// A stage.
+    Stage(Stage),
+    /// An order.
+    Order(OrderNo),
+    /// An outside body's request.
+    Request(RequestNo),
+}
+
+/// Why a ticket stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseCode {
+    /// The customer asked for it or was absent.
+    Customer,
+    /// Somebody else's part, for instance a landlord's consent.
+    ThirdParty,
+    /// Force majeure.
+    ForceMajeure,
+    /// No resources; the ticket stays with its unit.
+    Resources,
+}
+
+/// The ladder 催办 → 催办通知书 → 通报批评 → 挂牌督办 → 约谈.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// 催办, at the warning.
+    Urge,
+    /// 催办通知书, next working day 09:00.
+    Notice,
+    /// 通报批评, 5 working days later.
+    Criticism,
+    /// 挂牌督办, 10 working days later.
+    Listed,
+    /// 约谈, 15 working days later.
+    Interview,
+}
+
+/// Everything fixed when a clock starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Its number inside the ticket.
+    pub clock: ClockNo,
+    /// Which clock.
+    pub kind: ClockKind,
+    /// What it is about.
+    pub subject: Subject,
+    /// From when it counts.
+    pub started_at: Timestamp,
+    /// Exactly at this moment is on time.
+    pub due: Timestamp,
+    /// When the warning falls.
+    pub warn_at: Timestamp,
+    /// The target the policy set.
+    pub target: Target,
+    /// The share of the span after which it warns, in percent.
+    pub warn_percent: u32,
+    /// The pause codes it honours.
+    pub pauses: Vec<PauseCode>,
+    /// The article it rests on, where statutory.
+    pub article: Option<String>,
+    /// The calendar of a year it runs through is not published yet.
+    pub provisional: bool,
+    /// The policy's version.
+    pub policy: String,
+    /// The calendar's version.
+    pub calendar: String,
+}
+
+/// What happened to clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A clock started.
+    Started(Box<Start>),
+    /// Its share of the span has passed; stamped with that moment.
+    Warned {
+        /// The clock.
+        clock: ClockNo,
+        /// The moment.
+        at: Timestamp,
+    },
+    /// Met on time; final.
+    Met {
+        /// The clock.
+        clock: ClockNo,
+        /// When what it waited for happened.
+        at: Timestamp,
+    },
+    /// Due passed; final; stamped with the due moment.
+    Breached {
+        /// The clock.
+        clock: ClockNo,
+        /// The due moment.
+        due: Timestamp,
+    },
+    /// A fact later proved on time; the breach stands beside it.
+    BreachWithdrawn {
+        /// The clock.
+        clock: ClockNo,
+        /// When it really happened.
+        at: Timestamp,
+    },
+    /// What it waited for will not come: a new round, another order, the ticket's end.
+    Cancelled {
+        /// The clock.
+        clock: ClockNo,
+    },
+    /// It stands still while the ticket is paused.
+    Paused {
+        /// The clock.
+        clock: ClockNo,
+    },
+    /// It goes on with a new due moment.
+    Resumed {
+        /// The clock.
+        clock: ClockNo,
+        /// The new due moment.
+        due: Timestamp,
+        /// The new warning moment.
+        warn_at: Timestamp,
+        /// Whether the calendar of a year it runs through is not published yet.
+        provisional: bool,
+    },
+    /// A correction, an extension, a merge or a published calendar moved the due moment.
+    Restated {
+        /// The clock.
+        clock: ClockNo,
+        /// The new due moment.
+        due: Timestamp,
+        /// The new warning moment.
+        warn_at: Timestamp,
+        /// Whether the calendar of a year it runs through is not published yet.
+        provisional: bool,
+    },
+    /// The ticket stands still.
+    TicketPaused {
+        /// Why.
+        code: PauseCode,
+        /// What proves it.
+        evidence: Sealed,
+        /// The document, where there is one.
+        attachment: Option<Attachment>,
+        /// When it ends by itself.
+        resume_by: Timestamp,
+    },
+    /// The ticket goes on.
+    TicketResumed {
+        /// The pause ended by itself at its resume-by moment.
+        by_itself: bool,
+    },
+    /// A unit was urged 催办 by a supervisor.
+    Urged {
+        /// The order urged.
+        order: OrderNo,
+        /// In words.
+        words: Sealed,
+    },
+    /// A rung of the ladder is due; a supervisor decides.
+    EscalationProposed {
+        /// Its number inside the ticket.
+        escalation: EscalationNo,
+        /// The breached clock.
+        clock: ClockNo,
+        /// The rung.
+        rung: Rung,
+        /// When the rung fell due.
+        at: Timestamp,
+    },
+    /// The supervisor issued it.
+    EscalationIssued {
+        /// The proposal.
+        escalation: EscalationNo,
+        /// In words.
+        words: Sealed,
+    },
+    /// The supervisor declined it.
+    EscalationDeclined {
+        /// The proposal.
+        escalation: EscalationNo,
+        /// Why.
+        reason: Sealed,
+    },
+}
+
+/// What may be asked of clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Stop the clocks that honour the code. Desk and dispatch only, never the holder.
+    Pause {
+        /// Why.
+        code: PauseCode,
+        /// What proves it; required.
+        evidence: Sealed,
+        /// The document, where there is one.
+        attachment: Option<Attachment>,
+        /// When it ends by itself; 5 working days, where absent.
+        resume_by: Option<Timestamp>,
+    },
+    /// Go on.
+    Resume,
+    /// Urge a unit.
+    Urge {
+        /// The order.
+        order: OrderNo,
+        /// In words; required.
+        words: Sealed,
+    },
+    /// Propose a rung of the ladder by hand.
+    ProposeEscalation {
+        /// The breached clock.
+        clock: ClockNo,
+        /// The rung.
+        rung: Rung,
+    },
+    /// Issue a proposed escalation.
+    IssueEscalation {
+        /// The proposal.
+        escalation: EscalationNo,
+        /// In words; required.
+        words: Sealed,
+    },
+    /// Decline a proposed escalation.
+    DeclineEscalation {
+        /// The proposal.
+        escalation: EscalationNo,
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Let everything happen that is due by now (the timer).
+    FallDue,
+}

@@ -1,0 +1,235 @@
+//! Orders 督办单 and 协办单: issued → accepted 签收 → replied (domain.md section 3, Orders).
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::chain::Cause;
+use crate::ids::{EmployeeId, OrderNo, UnitId};
+use crate::sealed::Sealed;
+
+/// Lead or assist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// 主办: replies last, and for the round.
+    Lead,
+    /// 协办.
+    Assist,
+}
+
+/// An order as dispatch asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Lead or assist.
+    pub part: Part,
+    /// To whom.
+    pub unit: UnitId,
+    /// What to do; required.
+    pub task: Sealed,
+    /// By when, where shorter than policy's.
+    pub due: Option<Timestamp>,
+}
+
+/// A measure as a unit plans it: with owner and date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurePlan {
+    /// What will be done; required.
+    pub text: Sealed,
+    /// The unit that owns it.
+    pub owner: UnitId,
+    /// By when.
+    pub due_on: Date,
+}
+
+/// What happened to orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An order went out; its clock runs from here, not from acceptance.
+    Issued {
+        /// Its number.
+        order: OrderNo,
+        /// Lead or assist.
+        part: Part,
+        /// To whom.
+        unit: UnitId,
+        /// What to do.
+        task: Sealed,
+        /// The order it replaces, where it does.
+        replaces: Option<OrderNo>,
+    },
+    /// 签收.
+    Accepted {
+        /// The order.
+        order: OrderNo,
+    },
+    /// The unit replied. The lead's reply completes the round's.
+    Replied {
+        /// The order.
+        order: OrderNo,
+        /// How it was resolved.
+        resolution: Sealed,
+        /// The cause, as the unit found it.
+        cause: Option<Cause>,
+        /// Who did the work.
+        done_by: Vec<EmployeeId>,
+    },
+    /// 退单 asked.
+    ReturnRequested {
+        /// The order.
+        order: OrderNo,
+        /// Why.
+        reason: Sealed,
+    },
+    /// Dispatch (or the supervisor) took the order back.
+    ReturnGranted {
+        /// The order.
+        order: OrderNo,
+    },
+    /// The order stays where it is.
+    ReturnRefused {
+        /// The order.
+        order: OrderNo,
+        /// Why.
+        reason: Sealed,
+    },
+    /// An assist ended unanswered.
+    Released {
+        /// The order.
+        order: OrderNo,
+        /// Why.
+        reason: Sealed,
+    },
+    /// Dispatch took an order away, or the ticket ended.
+    Recalled {
+        /// The order.
+        order: OrderNo,
+        /// Why; absent where the ticket ended.
+        reason: Option<Sealed>,
+    },
+    /// More time asked.
+    ExtensionAsked {
+        /// The order.
+        order: OrderNo,
+        /// Until when.
+        until: Timestamp,
+        /// Why.
+        reason: Sealed,
+    },
+    /// More time granted.
+    ExtensionGranted {
+        /// The order.
+        order: OrderNo,
+        /// The new due moment.
+        until: Timestamp,
+    },
+    /// No more time.
+    ExtensionRefused {
+        /// The order.
+        order: OrderNo,
+        /// Why.
+        reason: Sealed,
+    },
+    /// The lead waits for an assist; the assist's unit has the ticket until it replies.
+    WaitingForAssist {
+        /// The lead's order.
+        order: OrderNo,
+        /// The assist's order.
+        assist: OrderNo,
+    },
+}
+
+/// What may be asked of orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Accept an order.
+    Accept {
+        /// The order.
+        order: OrderNo,
+    },
+    /// Reply to an order.
+    Reply {
+        /// The order.
+        order: OrderNo,
+        /// How it was resolved; required.
+        resolution: Sealed,
+        /// The cause, as the unit found it.
+        cause: Option<Cause>,
+        /// Measures, each with owner and date.
+        measures: Vec<MeasurePlan>,
+        /// Who did the work; at least one.
+        done_by: Vec<EmployeeId>,
+    },
+    /// Ask to return an order.
+    RequestReturn {
+        /// The order.
+        order: OrderNo,
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Grant a return. A lead's needs a new lead.
+    GrantReturn {
+        /// The order.
+        order: OrderNo,
+        /// The order that takes its place.
+        replacement: Option<NewOrder>,
+    },
+    /// Refuse a return.
+    RefuseReturn {
+        /// The order.
+        order: OrderNo,
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Add an assist.
+    AddAssist {
+        /// The order; an assist.
+        order: NewOrder,
+    },
+    /// Release an assist.
+    Release {
+        /// The order.
+        order: OrderNo,
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Recall or reassign an order. A lead's needs a new lead.
+    Recall {
+        /// The order.
+        order: OrderNo,
+        /// Why; required.
+        reason: Sealed,
+        /// The order that takes its place.
+        replacement: Option<NewOrder>,
+    },
+    /// Ask for more time, before due.
+    AskExtension {
+        /// The order.
+        order: OrderNo,
+        /// Until when.
+        until: Timestamp,
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Grant more time, before due.
+    GrantExtension {
+        /// The order.
+        order: OrderNo,
+        /// Until when; the moment asked for, where absent.
+        until: Option<Timestamp>,
+    },
+    /// Refuse more time.
+    RefuseExtension {
+        /// The order.
+        order: OrderNo,
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Say that the lead waits for an assist.
+    WaitForAssist {
+        /// The lead's order.
+        order: OrderNo,
+        /// The assist's order.
+        assist: OrderNo,
+    },
+}
