@@ -1,1 +1,24 @@
 //! Event logs behind one trait: segmented on disk, and in memory.
+//!
+//! [`EventLog`] is the trait, [`MemoryLog`] the engine in memory. The log knows nothing of tickets: kinds and tags are text, metadata
+//! and payload are bytes.
+
+mod api;
+mod error;
+mod event;
+mod filter;
+mod header;
+mod hub;
+mod memory;
+pub mod tree;
+
+pub use api::{Delivery, EventLog, Feed, Subscription};
+pub use error::{Damage, Error};
+pub use event::{
+    APPEND_BYTES_MAX, Appended, Direction, Expected, Head, KIND_BYTES_MAX, METADATA_BYTES_MAX, NewEvent,
+    PAYLOAD_BYTES_MAX, Page, Position, Recorded, STREAM_NAME_BYTES_MAX, StreamName, TAG_KEY_BYTES_MAX,
+    TAG_VALUE_BYTES_MAX, TAGS_MAX,
+};
+pub use filter::Filter;
+pub use header::{View, leaf_hash};
+pub use memory::MemoryLog;
