@@ -18,6 +18,7 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub(crate) use crate::deadline::due;
 pub use crate::deadline::{Deadline, Pause, Target, TargetError, WARN_PERCENT, deadline, resume};
 
 /// The offset of Asia/Shanghai: UTC+8 all year.
@@ -253,6 +254,9 @@ impl Calendar {
     }
 
     /// Does any day from `from` through `to` (both included) lie in a year that is not published?
+    ///
+    /// A notice now and then moves the last days of the December before its year (29 to 31 December 2018); such days
+    /// are published with their own year here, and a later file that moves them restates whatever ends on them.
     pub fn is_provisional(&self, from: Date, to: Date) -> bool {
         (from.year()..=to.year()).any(|year| !self.published(year))
     }

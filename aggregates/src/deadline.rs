@@ -10,8 +10,7 @@
 //!   calendar. For hours, minutes, calendar days, fixed days and moments that is the wall clock: for 15 calendar days
 //!   the span to the rolled due, holidays included. For working days it is working seconds: a working day counts
 //!   24 hours, a day off nothing, and what is left of the starting day counts if it is a working day. The warning is
-//!   the first instant at which the whole seconds of the share (rounded down) have passed, so it never falls
-//!   inside a day off for a working-day target.
+//!   the first instant at which the whole seconds of the share (rounded down) have passed.
 //! - A day target that runs through a year whose holidays are not published is provisional: from its starting day
 //!   through its last day, not the instant of 24:00. Hour targets and fixed moments never are.
 //!
@@ -139,7 +138,7 @@ impl serde::Serialize for Target {
 pub struct Deadline {
     /// The last instant that is on time.
     pub due: Timestamp,
-    /// When the warning falls: never before the start, never after `due`.
+    /// When the warning falls: never after `due`, and never before the start unless `due` itself is (a fixed moment).
     pub warn_at: Timestamp,
     /// The count ran through a year whose holidays are not published; loading the year restates it.
     pub provisional: bool,
@@ -208,7 +207,7 @@ pub fn resume(
 }
 
 /// The last instant on time.
-fn due(target: Target, start: Timestamp, pauses: &[Pause], calendar: &Calendar) -> Timestamp {
+pub(crate) fn due(target: Target, start: Timestamp, pauses: &[Pause], calendar: &Calendar) -> Timestamp {
     match target {
         Target::Minutes(count) => moved(plus(start, i64::from(count) * 60), pauses),
         Target::Hours(count) => moved(plus(start, i64::from(count) * 3600), pauses),
