@@ -9,6 +9,7 @@ pub mod chain;
 pub mod clock;
 pub mod contact;
 pub mod customer;
+pub mod deadline;
 pub mod fault;
 pub mod gate;
 pub mod ids;
