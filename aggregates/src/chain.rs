@@ -5,11 +5,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::{Certificate, Gate};
-use crate::ids::{CommandId, OrderNo, TicketId, UnitId, VerdictNo};
+use crate::ids::{EmployeeId, OrderNo, TicketId, UnitId, VerdictNo};
 use crate::intake::Attachment;
 use crate::order::NewOrder;
 use crate::sealed::Sealed;
 use crate::verdict::Finding;
+
+mod decide;
+mod ends;
+mod fold;
+
+pub(crate) use decide::decide;
+pub(crate) use fold::apply;
 
 /// A stage of the chain. The ticket is in it until its completing event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -450,5 +457,5 @@ pub enum FeedbackPassed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub(crate) at: Timestamp,
-    pub(crate) command: CommandId,
+    pub(crate) by: EmployeeId,
 }

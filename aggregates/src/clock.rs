@@ -9,6 +9,13 @@ use crate::ids::{ClockNo, EscalationNo, OrderNo, RequestNo};
 use crate::intake::Attachment;
 use crate::sealed::Sealed;
 
+mod decide;
+mod run;
+
+pub(crate) use decide::{decide, pause, resume};
+pub use run::{Clock, Escalation, Pause, Status};
+pub(crate) use run::{apply, entry, fall_due, follow, outside_or_statutory, restated, start, wake};
+
 /// The clocks of domain.md section 4's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,6 +200,8 @@ pub enum Event {
     Resumed {
         /// The clock.
         clock: ClockNo,
+        /// From when it runs again: now, or the resume-by moment.
+        at: Timestamp,
         /// The new due moment.
         due: Timestamp,
         /// The new warning moment.
@@ -224,6 +233,8 @@ pub enum Event {
     },
     /// The ticket goes on.
     TicketResumed {
+        /// From when it goes on: now, or the resume-by moment.
+        at: Timestamp,
         /// The pause ended by itself at its resume-by moment.
         by_itself: bool,
     },

@@ -3,9 +3,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::RequestNo;
-use crate::intake::Attachment;
+use crate::ids::{EventId, RequestNo};
+use crate::intake::{Attachment, Kind, OutsideRequest};
+use crate::meta::Meta;
+use crate::order::Part;
+use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
+use crate::state::{Ticket, index};
+use crate::steps::{Steps, bounded, named, required};
 
 /// Why the customer and the desk talked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,4 +125,116 @@ pub enum Command {
         /// The receipt's own number; required.
         reference: String,
     },
+}
+
+/// An outside request and what was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The request.
+    pub outside: OutsideRequest,
+    /// The event of its final receipt.
+    pub settled: Option<EventId>,
+    /// A reopening owes a supplementary receipt.
+    pub supplement_owed: bool,
+}
+
+impl Request {
+    pub(crate) fn new(outside: OutsideRequest) -> Self {
+        Self { outside, settled: None, supplement_owed: false }
+    }
+
+    /// An answer is owed.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.settled.is_none() || self.supplement_owed
+    }
+}
+
+impl Event {
+    pub(crate) fn occurred_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::CustomerContacted { occurred_at, .. } | Self::DelayNotified { occurred_at, .. } => {
+                Some(*occurred_at)
+            }
+            Self::UrgeEscalated { .. } | Self::ReceiptRecorded { .. } => None,
+        }
+    }
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        Event::CustomerContacted { reason, .. } => {
+            ticket.contacted = true;
+            ticket.urges += u32::from(*reason == ContactReason::Urge);
+            ticket.handled(meta);
+        }
+        Event::UrgeEscalated { .. } => {}
+        Event::DelayNotified { .. } => {
+            ticket.delays_notified += 1;
+            ticket.handled(meta);
+        }
+        Event::ReceiptRecorded { request, kind, .. } => {
+            let found = index(request.0).and_then(|index| ticket.requests.get_mut(index));
+            if let Some(request) = found {
+                match kind {
+                    ReceiptKind::Interim => {}
+                    ReceiptKind::Final => request.settled = Some(meta.id),
+                    ReceiptKind::Supplementary => request.supplement_owed = false,
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    match command {
+        Command::ContactCustomer { reason, gm_hotline, said, answer, recording, occurred_at } => {
+            steps.open()?;
+            required("said", &said)?;
+            answer.iter().try_for_each(|answer| bounded("answer", answer))?;
+            let occurred_at = steps.fact_time(occurred_at, recording.is_some())?;
+            let urge = reason == ContactReason::Urge;
+            if gm_hotline && !urge {
+                return Err(Rejection::invalid("gm_hotline", Problem::Unfit("only an urge has it")));
+            }
+            steps.push(Event::CustomerContacted { reason, gm_hotline, said, answer, recording, occurred_at });
+            let urges = steps.ticket.urges;
+            if urge && (gm_hotline || urges == steps.context.policy.constants.urges_to_supervisor) {
+                steps.push(Event::UrgeEscalated { urges });
+            }
+        }
+        Command::NotifyDelay { expected_at, reason, recording, occurred_at } => {
+            steps.open()?;
+            required("reason", &reason)?;
+            if steps.ticket.kind() == Kind::Complaint {
+                return Err(Rejection::WrongKind);
+            }
+            let occurred_at = steps.fact_time(occurred_at, recording.is_some())?;
+            if expected_at <= occurred_at {
+                return Err(Rejection::invalid("expected_at", Problem::NotInFuture));
+            }
+            steps.push(Event::DelayNotified { expected_at, reason, recording, occurred_at });
+        }
+        // Owed is owed: receipts are recorded after the end too.
+        Command::RecordReceipt { request, kind, content, reference } => {
+            required("content", &content)?;
+            named("reference", &reference)?;
+            let known = steps.ticket.request(request).ok_or(Rejection::UnknownRequest { request })?;
+            let replied =
+                steps.ticket.orders.iter().any(|order| order.part == Part::Lead && order.replies > 0);
+            match kind {
+                ReceiptKind::Interim => {}
+                ReceiptKind::Final if !replied => return Err(Rejection::NoReplyYet),
+                ReceiptKind::Final if known.settled.is_some() => return Ok(()),
+                ReceiptKind::Final => {}
+                ReceiptKind::Supplementary if !known.supplement_owed => {
+                    return Err(Rejection::NoSupplementOwed);
+                }
+                ReceiptKind::Supplementary if !replied => return Err(Rejection::NoReplyYet),
+                ReceiptKind::Supplementary => {}
+            }
+            steps.push(Event::ReceiptRecorded { request, kind, content, reference });
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,13 @@
 
 use jiff::Timestamp;
 
+use crate::ids::EventId;
+use crate::intake::Kind;
+use crate::meta::Meta;
+use crate::rejection::{Missing, Rejection};
 use crate::sealed::Sealed;
+use crate::state::Ticket;
+use crate::steps::{Steps, bounded, named, required};
 
 /// A fact about a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,4 +67,73 @@ pub enum Command {
         /// What proves an earlier moment; required for one.
         evidence: Option<Sealed>,
     },
+}
+
+/// A fault's facts as they are known now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FaultState {
+    /// The last line test: whether it passed, and its event.
+    pub last_test: Option<(bool, EventId)>,
+    /// The event that recorded service up, and when it was up.
+    pub service_up: Option<(Timestamp, EventId)>,
+    /// The customer's own terminal was the cause.
+    pub customers_own_terminal: bool,
+}
+
+impl FaultState {
+    /// What a lead's reply, and gate 2, still lack.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        if self.service_up.is_none() {
+            missing.push(Missing::ServiceUp);
+        }
+        if !matches!(self.last_test, Some((true, _))) {
+            missing.push(Missing::PassingTest);
+        }
+        missing
+    }
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    let Event::FactRecorded { fact, occurred_at, .. } = event;
+    set(ticket, fact, *occurred_at, meta.id);
+    ticket.fact(meta);
+}
+
+/// Takes a fact in; a correction takes the same way.
+pub(crate) fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
+    let state = &mut ticket.fault;
+    match fact {
+        Fact::LineTested { passed, .. } => state.last_test = Some((*passed, by)),
+        Fact::ServiceUp => state.service_up = Some((occurred_at, by)),
+        Fact::TerminalJudged { customers_own } => state.customers_own_terminal = *customers_own,
+        Fact::Repaired { .. } | Fact::ArrearsPaid { .. } => {}
+    }
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    let Command::RecordFact { fact, occurred_at, evidence } = command;
+    steps.open()?;
+    if steps.ticket.kind() != Kind::Fault {
+        return Err(Rejection::WrongKind);
+    }
+    check(&fact)?;
+    evidence.iter().try_for_each(|evidence| bounded("evidence", evidence))?;
+    let occurred_at = steps.fact_time(occurred_at, evidence.as_ref().is_some_and(|text| !text.is_empty()))?;
+    steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+    Ok(())
+}
+
+/// A fact is well-formed.
+pub(crate) fn check(fact: &Fact) -> Result<(), Rejection> {
+    match fact {
+        Fact::LineTested { reference, result, .. } => {
+            named("reference", reference)?;
+            required("result", result)
+        }
+        Fact::Repaired { work } => required("work", work),
+        Fact::ArrearsPaid { reference } => named("reference", reference),
+        Fact::ServiceUp | Fact::TerminalJudged { .. } => Ok(()),
+    }
 }

@@ -3,10 +3,17 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::FeedbackPassed;
-use crate::ids::{EventId, MeasureNo, ProblemId, UnitId};
+use crate::actor::Role;
+use crate::calendar::local_date;
+use crate::chain::{FeedbackPassed, Stage};
+use crate::ids::{DueNo, EventId, MeasureNo, ProblemId, UnitId};
+use crate::install::Milestone;
+use crate::meta::Meta;
 use crate::order::MeasurePlan;
+use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
+use crate::state::{Ticket, index, next_number};
+use crate::steps::{Steps, required};
 
 /// One of five conditions without which a ticket never closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,4 +154,222 @@ pub enum Command {
         /// Why; required.
         reason: Sealed,
     },
+}
+
+/// A measure as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its number inside the ticket.
+    pub number: MeasureNo,
+    /// The unit that owns it.
+    pub owner: UnitId,
+    /// By when.
+    pub due_on: Date,
+    /// The event by which it was carried out.
+    pub carried_out: Option<EventId>,
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        Event::MeasurePlanned { measure, owner, due_on, .. } => {
+            ticket.measures.push(Measure {
+                number: *measure,
+                owner: owner.clone(),
+                due_on: *due_on,
+                carried_out: None,
+            });
+            ticket.handled(meta);
+        }
+        Event::MeasureCarriedOut { measure, .. } => {
+            let found = index(measure.0).and_then(|index| ticket.measures.get_mut(index));
+            if let Some(measure) = found {
+                measure.carried_out = Some(meta.id);
+            }
+            ticket.handled(meta);
+        }
+        Event::NoMeasureNeeded { .. } => {
+            ticket.no_measure = Some(meta.id);
+            ticket.handled(meta);
+        }
+        Event::MeasureServed { .. } => ticket.served = Some(meta.id),
+        Event::Waived { gate, .. } => {
+            ticket.waived.insert(*gate, meta.id);
+            ticket.judged(meta);
+        }
+    }
+}
+
+/// What gates 1 to 3 ask of the record when they are inspected.
+pub(crate) fn inspectable(ticket: &Ticket, gate: Gate) -> Vec<Missing> {
+    match gate {
+        Gate::CauseKnown if ticket.cause.is_none() => vec![Missing::Cause],
+        Gate::ProblemSolved => ticket.service_missing(),
+        Gate::ServiceImproved if !improvement_named(ticket) => vec![Missing::Measure],
+        _ => Vec::new(),
+    }
+}
+
+fn improvement_named(ticket: &Ticket) -> bool {
+    !ticket.measures.is_empty() || ticket.no_measure.is_some() || ticket.served.is_some()
+}
+
+/// What a gate still lacks; nothing where it holds or is waived.
+#[must_use]
+pub fn missing(ticket: &Ticket, gate: Gate) -> Vec<Missing> {
+    if ticket.waived.contains_key(&gate) {
+        return Vec::new();
+    }
+    let mut missing = Vec::new();
+    match gate {
+        Gate::CauseKnown => missing.extend(ticket.cause.is_none().then_some(Missing::Cause)),
+        Gate::ProblemSolved => {
+            missing.extend(ticket.round.passed.is_none().then_some(Missing::Feedback));
+            missing.extend(ticket.service_missing());
+            let unsettled = (1u32..).zip(&ticket.dues).filter(|(_, due)| due.settled.is_none());
+            missing.extend(unsettled.map(|(number, _)| Missing::Settlement(DueNo(number))));
+        }
+        Gate::ServiceImproved => {
+            missing.extend((!improvement_named(ticket)).then_some(Missing::Measure));
+            // A problem's corrective action serves all its tickets.
+            let open = ticket.measures.iter().filter(|measure| measure.carried_out.is_none());
+            let open = open.filter(|_| ticket.served.is_none());
+            missing.extend(open.map(|measure| Missing::MeasureCarriedOut(measure.number)));
+        }
+        Gate::ResponsibilitySettled => {
+            for unit in ticket.involved() {
+                match ticket.verdict_on(&unit) {
+                    None => missing.push(Missing::Verdict(unit)),
+                    Some(verdict) if !verdict.is_final => missing.push(Missing::FinalVerdict(verdict.number)),
+                    Some(_) => {}
+                }
+            }
+        }
+        Gate::PenaltyCarriedOut => {
+            let open = ticket.verdicts.iter().filter(|verdict| verdict.owes_penalty());
+            missing.extend(open.map(|verdict| Missing::Penalty(verdict.number)));
+        }
+    }
+    let judged = matches!(gate, Gate::CauseKnown | Gate::ProblemSolved | Gate::ServiceImproved);
+    if judged && ticket.round.inspection.is_none() {
+        missing.push(Missing::Judgement(gate));
+    }
+    missing
+}
+
+/// What all five gates still lack.
+#[must_use]
+pub fn all_missing(ticket: &Ticket) -> Vec<Missing> {
+    Gate::ALL.into_iter().flat_map(|gate| missing(ticket, gate)).collect()
+}
+
+/// The events that prove a gate.
+fn proof(ticket: &Ticket, gate: Gate) -> Vec<EventId> {
+    let mut proof: Vec<EventId> = ticket.waived.get(&gate).copied().into_iter().collect();
+    match gate {
+        Gate::CauseKnown => proof.extend(ticket.cause),
+        Gate::ProblemSolved => {
+            proof.extend(ticket.round.reply);
+            proof.extend(ticket.round.passed.map(|(_, event)| event));
+            proof.extend(ticket.fault.service_up.map(|(_, event)| event));
+            proof.extend(ticket.fault.last_test.map(|(_, event)| event));
+            proof.extend(ticket.install.milestones.get(&Milestone::Activated).map(|(_, event)| *event));
+            proof.extend(ticket.dues.iter().filter_map(|due| due.settled));
+        }
+        Gate::ServiceImproved => {
+            proof.extend(ticket.measures.iter().filter_map(|measure| measure.carried_out));
+            proof.extend(ticket.no_measure);
+            proof.extend(ticket.served);
+        }
+        Gate::ResponsibilitySettled => {
+            proof.extend(
+                ticket.verdicts.iter().filter(|verdict| verdict.is_standing()).map(|verdict| verdict.given),
+            );
+        }
+        Gate::PenaltyCarriedOut => {
+            proof.extend(ticket.verdicts.iter().filter_map(|verdict| verdict.carried_out));
+        }
+    }
+    if matches!(gate, Gate::CauseKnown | Gate::ProblemSolved | Gate::ServiceImproved) {
+        proof.extend(ticket.round.inspection);
+    }
+    proof
+}
+
+/// The certificate of a ticket whose gates hold.
+pub(crate) fn certify(ticket: &Ticket) -> Result<Certificate, Rejection> {
+    let missing = all_missing(ticket);
+    let Some((feedback, _)) = ticket.round.passed.filter(|_| missing.is_empty()) else {
+        return Err(Rejection::GatesOpen { missing });
+    };
+    let held = |gate| Held { gate, waived: ticket.waived.contains_key(&gate), proof: proof(ticket, gate) };
+    Ok(Certificate {
+        round: ticket.round.number,
+        feedback,
+        gates: Gate::ALL.into_iter().map(held).collect(),
+        supersedes: ticket.certificate,
+    })
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    steps.open()?;
+    match command {
+        Command::PlanMeasure { plan: wanted } => {
+            let wanted = check_plan(steps, wanted)?;
+            plan(steps, wanted);
+        }
+        Command::CarryOutMeasure { measure, evidence } => {
+            required("evidence", &evidence)?;
+            let found = index(measure.0).and_then(|index| steps.ticket.measures.get(index));
+            let found = found.ok_or(Rejection::UnknownMeasure { measure })?;
+            if steps.context.actor.role == Role::Unit {
+                steps.own_unit(&found.owner)?;
+            }
+            if found.carried_out.is_none() {
+                steps.push(Event::MeasureCarriedOut { measure, evidence });
+            }
+        }
+        Command::NoMeasureNeeded { reason } => {
+            required("reason", &reason)?;
+            if steps.ticket.no_measure.is_none() {
+                steps.push(Event::NoMeasureNeeded { reason });
+            }
+        }
+        Command::ServeMeasure { problem, action } => {
+            if steps.ticket.problem != Some(problem) {
+                return Err(Rejection::NotInProblem);
+            }
+            if steps.ticket.served.is_none() {
+                steps.push(Event::MeasureServed { problem, action });
+            }
+        }
+        Command::Waive { gate, reason } => {
+            required("reason", &reason)?;
+            if matches!(gate, Gate::ProblemSolved | Gate::ResponsibilitySettled) {
+                return Err(Rejection::NeverWaived { gate });
+            }
+            if steps.ticket.waived.contains_key(&gate) {
+                return Ok(());
+            }
+            steps.between(Stage::Inspect, Stage::Close)?;
+            steps.no_part_at_all()?;
+            steps.push(Event::Waived { gate, reason });
+        }
+    }
+    Ok(())
+}
+
+/// A measure has an owner in the register and a date that has not passed.
+pub(crate) fn check_plan(steps: &Steps<'_>, plan: MeasurePlan) -> Result<MeasurePlan, Rejection> {
+    required("measure.text", &plan.text)?;
+    steps.registered("measure.owner", plan.owner.as_str())?;
+    if plan.due_on < local_date(steps.at()) {
+        return Err(Rejection::invalid("measure.due_on", Problem::NotInFuture));
+    }
+    Ok(plan)
+}
+
+pub(crate) fn plan(steps: &mut Steps<'_>, plan: MeasurePlan) {
+    let measure = MeasureNo(next_number(steps.ticket.measures.len()));
+    let MeasurePlan { text, owner, due_on } = plan;
+    steps.push(Event::MeasurePlanned { measure, text, owner, due_on });
 }

@@ -1,11 +1,19 @@
 //! What only installs 装移机 have: fees, promise, milestones. Appointments are here too; faults may have them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::AppointmentNo;
+use crate::clock::{self, PauseCode};
+use crate::ids::{AppointmentNo, EventId};
+use crate::intake::Kind;
+use crate::meta::Meta;
+use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
+use crate::state::{Ticket, index, next_number};
+use crate::steps::{Steps, bounded, required};
 
 /// What the customer ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,3 +134,200 @@ pub enum Command {
         reason: Sealed,
     },
 }
+
+/// An appointment as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appointment {
+    /// The slot's begin.
+    pub from: Timestamp,
+    /// The slot's end.
+    pub until: Timestamp,
+    /// What came of it; a missed one may be rescheduled.
+    pub outcome: Option<Outcome>,
+    /// How often the operator missed it.
+    pub missed_by_operator: u32,
+}
+
+/// An install's facts as they are known now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstallState {
+    /// Milestones and the events that recorded them.
+    pub milestones: BTreeMap<Milestone, (Timestamp, EventId)>,
+    /// Appointments.
+    pub appointments: Vec<Appointment>,
+    missed_by_customer: bool,
+}
+
+impl InstallState {
+    /// The service works.
+    #[must_use]
+    pub fn is_activated(&self) -> bool {
+        self.milestones.contains_key(&Milestone::Activated)
+    }
+
+    /// An appointment was missed, by whomever.
+    #[must_use]
+    pub fn any_missed(&self) -> bool {
+        self.missed_by_customer
+            || self.appointments.iter().any(|appointment| appointment.missed_by_operator > 0)
+    }
+
+    fn get(&self, appointment: AppointmentNo) -> Option<&Appointment> {
+        self.appointments.get(index(appointment.0)?)
+    }
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        Event::FactRecorded { fact, occurred_at, .. } => {
+            set(ticket, fact, *occurred_at, meta.id);
+            ticket.fact(meta);
+        }
+        Event::AppointmentMade { from, until, .. } => {
+            let made = Appointment { from: *from, until: *until, outcome: None, missed_by_operator: 0 };
+            ticket.install.appointments.push(made);
+            ticket.handled(meta);
+        }
+        Event::AppointmentRescheduled { appointment, from, until, .. } => {
+            let found = index(appointment.0).and_then(|index| ticket.install.appointments.get_mut(index));
+            if let Some(appointment) = found {
+                appointment.from = *from;
+                appointment.until = *until;
+                appointment.outcome = None;
+            }
+            ticket.handled(meta);
+        }
+    }
+}
+
+/// Takes a fact in; a correction takes the same way.
+pub(crate) fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
+    match fact {
+        Fact::MilestoneReached { milestone } => {
+            ticket.install.milestones.insert(*milestone, (occurred_at, by));
+        }
+        Fact::AppointmentEnded { appointment, outcome } => {
+            ticket.install.missed_by_customer |= *outcome == Outcome::MissedByCustomer;
+            let found = index(appointment.0).and_then(|index| ticket.install.appointments.get_mut(index));
+            if let Some(appointment) = found {
+                appointment.outcome = Some(*outcome);
+                appointment.missed_by_operator += u32::from(*outcome == Outcome::MissedByOperator);
+            }
+        }
+    }
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    steps.open()?;
+    match command {
+        Command::RecordFact { fact, occurred_at, evidence } => {
+            record_fact(steps, fact, occurred_at, evidence)
+        }
+        Command::MakeAppointment { from, until } => {
+            slot(steps, from, until)?;
+            let appointment = AppointmentNo(next_number(steps.ticket.install.appointments.len()));
+            steps.push(Event::AppointmentMade { appointment, from, until });
+            Ok(())
+        }
+        Command::Reschedule { appointment, from, until, reason } => {
+            required("reason", &reason)?;
+            slot(steps, from, until)?;
+            let known =
+                steps.ticket.install.get(appointment).ok_or(Rejection::UnknownAppointment { appointment })?;
+            if known.outcome == Some(Outcome::Kept) {
+                return Err(Rejection::AppointmentEnded { appointment });
+            }
+            let waited = known.outcome == Some(Outcome::MissedByCustomer);
+            steps.push(Event::AppointmentRescheduled { appointment, from, until, reason });
+            // The customer chose again: what paused for the customer goes on.
+            if waited && steps.ticket.pause.as_ref().is_some_and(|pause| pause.code == PauseCode::Customer) {
+                let now = steps.at();
+                clock::resume(steps, now, false);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn record_fact(
+    steps: &mut Steps<'_>,
+    fact: Fact,
+    occurred_at: Option<Timestamp>,
+    evidence: Option<Sealed>,
+) -> Result<(), Rejection> {
+    let proof = evidence.clone().filter(|text| !text.is_empty());
+    evidence.iter().try_for_each(|evidence| bounded("evidence", evidence))?;
+    let occurred_at = steps.fact_time(occurred_at, proof.is_some())?;
+    match &fact {
+        Fact::MilestoneReached { milestone } => {
+            if steps.ticket.kind() != Kind::Install {
+                return Err(Rejection::WrongKind);
+            }
+            let reached = &steps.ticket.install.milestones;
+            if reached.contains_key(milestone) {
+                return Ok(());
+            }
+            if MILESTONES.iter().any(|earlier| earlier < milestone && !reached.contains_key(earlier)) {
+                return Err(Rejection::MilestoneOutOfOrder);
+            }
+            steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+        }
+        Fact::AppointmentEnded { appointment, outcome } => {
+            let (appointment, outcome) = (*appointment, *outcome);
+            let known =
+                steps.ticket.install.get(appointment).ok_or(Rejection::UnknownAppointment { appointment })?;
+            match known.outcome {
+                Some(already) if already == outcome => return Ok(()),
+                Some(_) => return Err(Rejection::AppointmentEnded { appointment }),
+                None => {}
+            }
+            if occurred_at < known.from {
+                return Err(Rejection::invalid("occurred_at", Problem::Unfit("the slot has not begun")));
+            }
+            let Some(proof) = proof.filter(|_| outcome != Outcome::Kept) else {
+                if outcome == Outcome::Kept {
+                    steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+                    return Ok(());
+                }
+                return Err(Rejection::invalid("evidence", Problem::Required));
+            };
+            steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+            if outcome == Outcome::MissedByCustomer {
+                pause_for_customer(steps, proof);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The clocks pause for a customer who was absent, unless they stand still, or breached, already.
+fn pause_for_customer(steps: &mut Steps<'_>, proof: Sealed) {
+    match clock::pause(steps, PauseCode::Customer, proof, None, None) {
+        Ok(()) => {}
+        Err(refused) => debug_assert!(
+            matches!(
+                refused,
+                Rejection::AlreadyPaused | Rejection::NoClockHonours | Rejection::PauseAfterBreach { .. }
+            ),
+            "pausing for an absent customer: {refused}"
+        ),
+    }
+}
+
+fn slot(steps: &Steps<'_>, from: Timestamp, until: Timestamp) -> Result<(), Rejection> {
+    if from <= steps.at() {
+        return Err(Rejection::invalid("from", Problem::NotInFuture));
+    }
+    if until <= from {
+        return Err(Rejection::invalid("until", Problem::Unfit("it must be later than from")));
+    }
+    Ok(())
+}
+
+const MILESTONES: [Milestone; 5] = [
+    Milestone::Accepted,
+    Milestone::Surveyed,
+    Milestone::ResourcesAssigned,
+    Milestone::Visited,
+    Milestone::Activated,
+];

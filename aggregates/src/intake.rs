@@ -8,6 +8,10 @@ use crate::ids::{CustomerId, EmployeeId, EventId, NoticeId, ProblemId, RequestNo
 use crate::sealed::Sealed;
 use crate::{fault, install};
 
+mod decide;
+
+pub(crate) use decide::{apply, begin, decide, take_in};
+
 /// What kind of case a ticket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

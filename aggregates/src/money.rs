@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DueNo, EventId};
+use crate::meta::Meta;
+use crate::rejection::{Problem, Rejection};
+use crate::state::{Ticket, index, next_number};
+use crate::steps::{Steps, named};
 
 /// Why money is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,4 +86,75 @@ pub enum Command {
         /// The payment's own number; required.
         reference: String,
     },
+}
+
+/// Money owed, and how far it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Why.
+    pub reason: DueReason,
+    /// How much, in fen.
+    pub amount_fen: u64,
+    /// Assessment approved it.
+    pub approved: bool,
+    /// The event by which the customer had it.
+    pub settled: Option<EventId>,
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        Event::Accrued { reason, amount_fen, .. } => {
+            ticket.dues.push(Due {
+                reason: *reason,
+                amount_fen: *amount_fen,
+                approved: false,
+                settled: None,
+            });
+        }
+        Event::Approved { due } => change(ticket, *due, |due| due.approved = true),
+        Event::Settled { due, .. } => change(ticket, *due, |due| due.settled = Some(meta.id)),
+    }
+}
+
+fn change(ticket: &mut Ticket, due: DueNo, change: impl FnOnce(&mut Due)) {
+    if let Some(due) = index(due.0).and_then(|index| ticket.dues.get_mut(index)) {
+        change(due);
+    }
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    match command {
+        Command::Accrue { reason, amount_fen, because } => {
+            // An end stops accrual; what accrued stays owed.
+            steps.open()?;
+            if amount_fen == 0 {
+                return Err(Rejection::invalid("amount_fen", Problem::Required));
+            }
+            if because.is_empty() {
+                return Err(Rejection::invalid("because", Problem::Required));
+            }
+            let due = DueNo(next_number(steps.ticket.dues.len()));
+            steps.push(Event::Accrued { due, reason, amount_fen, because });
+        }
+        Command::Approve { due } => {
+            if !find(steps, due)?.approved {
+                steps.push(Event::Approved { due });
+            }
+        }
+        Command::Settle { due, settlement, reference } => {
+            named("reference", &reference)?;
+            let found = find(steps, due)?;
+            if !found.approved {
+                return Err(Rejection::DueNotApproved { due });
+            }
+            if found.settled.is_none() {
+                steps.push(Event::Settled { due, settlement, reference });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn find<'s>(steps: &'s Steps<'_>, due: DueNo) -> Result<&'s Due, Rejection> {
+    index(due.0).and_then(|index| steps.ticket.dues.get(index)).ok_or(Rejection::UnknownDue { due })
 }

@@ -4,9 +4,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Cause;
+use crate::chain::{Cause, Stage};
 use crate::ids::{EmployeeId, OrderNo, UnitId};
+use crate::meta::Meta;
 use crate::sealed::Sealed;
+use crate::state::Ticket;
+
+mod decide;
+
+pub(crate) use decide::{check_order, decide, issue, start_clock};
 
 /// Lead or assist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -232,4 +238,134 @@ pub enum Command {
         /// The assist's order.
         assist: OrderNo,
     },
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Sent out.
+    Issued,
+    /// 签收.
+    Accepted,
+    /// Its return waits for an answer; its clock runs on.
+    ReturnAsked,
+    /// Answered.
+    Replied,
+    /// Its return was granted.
+    Returned,
+    /// Ended unanswered.
+    Released,
+    /// Taken away.
+    Recalled,
+}
+
+/// An order as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its number inside the ticket.
+    pub number: OrderNo,
+    /// Lead or assist.
+    pub part: Part,
+    /// To whom.
+    pub unit: UnitId,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// The unit accepted it once, and so is involved.
+    pub was_accepted: bool,
+    /// The assist that the lead waits for.
+    pub waits_for: Option<OrderNo>,
+    /// More time was asked, until then.
+    pub extension_asked: Option<Timestamp>,
+    /// How often it was replied to.
+    pub replies: u32,
+}
+
+impl Order {
+    /// It waits for its reply.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.status, Status::Issued | Status::Accepted | Status::ReturnAsked)
+    }
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        Event::Issued { order, part, unit, .. } => {
+            ticket.orders.push(Order {
+                number: *order,
+                part: *part,
+                unit: unit.clone(),
+                status: Status::Issued,
+                issued_at: meta.recorded_at,
+                was_accepted: false,
+                waits_for: None,
+                extension_asked: None,
+                replies: 0,
+            });
+            if *part == Part::Lead {
+                ticket.round.lead = Some(*order);
+            }
+            ticket.handled(meta);
+        }
+        Event::Accepted { order } => change(ticket, *order, |order| {
+            order.status = Status::Accepted;
+            order.was_accepted = true;
+        }),
+        Event::Replied { order, cause, done_by, .. } => {
+            change(ticket, *order, |order| {
+                order.status = Status::Replied;
+                order.replies += 1;
+            });
+            if let Some(Cause::Known(_)) = cause {
+                ticket.cause = Some(meta.id);
+            }
+            for person in done_by {
+                ticket.people.entry(person.clone()).or_default().handled = true;
+            }
+            if ticket.round.lead == Some(*order) {
+                ticket.round.reply = Some(meta.id);
+                ticket.stage = Stage::Feedback;
+            }
+            ticket.handled(meta);
+        }
+        Event::ReturnRequested { order, .. } => {
+            ticket.round.returns += 1;
+            ticket.ever_returned = true;
+            change(ticket, *order, |order| order.status = Status::ReturnAsked);
+        }
+        Event::ReturnGranted { order } => {
+            change(ticket, *order, |order| order.status = Status::Returned);
+            ticket.handled(meta);
+        }
+        Event::ReturnRefused { order, .. } => {
+            change(ticket, *order, |order| order.status = Status::Issued);
+            ticket.handled(meta);
+        }
+        Event::Released { order, .. } => {
+            change(ticket, *order, |order| order.status = Status::Released);
+            ticket.handled(meta);
+        }
+        Event::Recalled { order, .. } => {
+            change(ticket, *order, |order| order.status = Status::Recalled);
+            ticket.handled(meta);
+        }
+        Event::ExtensionAsked { order, until, .. } => {
+            change(ticket, *order, |order| order.extension_asked = Some(*until));
+        }
+        Event::ExtensionGranted { order, .. } | Event::ExtensionRefused { order, .. } => {
+            change(ticket, *order, |order| order.extension_asked = None);
+            ticket.handled(meta);
+        }
+        Event::WaitingForAssist { order, assist } => {
+            change(ticket, *order, |order| order.waits_for = Some(*assist));
+        }
+    }
+}
+
+fn change(ticket: &mut Ticket, order: OrderNo, change: impl FnOnce(&mut Order)) {
+    if let Some(order) = ticket.order_mut(order) {
+        change(order);
+    }
 }

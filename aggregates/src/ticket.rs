@@ -1,7 +1,15 @@
 //! The ticket: complaint, fault and install on one chain. This file joins the modules that hold the rules;
 //! [`crate::chain`] is the place to start reading.
 
-use crate::{chain, clock, contact, fault, gate, install, intake, money, order, verdict};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::ids::{CommandId, EventId, TicketId};
+use crate::meta::{Context, Meta};
+use crate::rejection::Rejection;
+pub use crate::state::Ticket;
+use crate::steps::Steps;
+use crate::{chain, clock, contact, custody, fault, gate, install, intake, money, order, verdict};
 
 /// What happened to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,4 +80,112 @@ macro_rules! wrap {
 wrap! {
     intake => Intake, contact => Contact, chain => Chain, order => Order, clock => Clock, gate => Gate,
     verdict => Verdict, money => Money, fault => Fault, install => Install,
+}
+
+impl Event {
+    /// When it happened, where that is not when it was recorded: facts with evidence, and clocks that fell due.
+    #[must_use]
+    pub fn occurred_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Intake(event) => event.occurred_at(),
+            Self::Contact(event) => event.occurred_at(),
+            Self::Clock(event) => event.occurred_at(),
+            Self::Fault(fault::Event::FactRecorded { occurred_at, .. })
+            | Self::Install(install::Event::FactRecorded { occurred_at, .. }) => Some(*occurred_at),
+            Self::Chain(_)
+            | Self::Order(_)
+            | Self::Gate(_)
+            | Self::Verdict(_)
+            | Self::Money(_)
+            | Self::Install(
+                install::Event::AppointmentMade { .. } | install::Event::AppointmentRescheduled { .. },
+            ) => None,
+        }
+    }
+}
+
+/// The id of the `index`-th event that a command adds to a ticket: the same however often it is decided.
+#[must_use]
+pub fn event_id(ticket: TicketId, command: CommandId, index: u32) -> EventId {
+    stream_event_id(ticket.0, command, index)
+}
+
+/// [`event_id`] for any stream that has an id of its own.
+#[must_use]
+pub fn stream_event_id(stream: Uuid, command: CommandId, index: u32) -> EventId {
+    let mut name = [0; 20];
+    name[..16].copy_from_slice(command.0.as_bytes());
+    name[16..].copy_from_slice(&index.to_be_bytes());
+    EventId(Uuid::new_v5(&stream, &name))
+}
+
+/// Folds one event. Nothing comes of an event before the intake: a stream begins with it.
+#[must_use]
+pub fn evolve(ticket: Option<Ticket>, event: &Event, meta: &Meta) -> Option<Ticket> {
+    let mut ticket = match (ticket, event) {
+        (Some(ticket), _) => ticket,
+        (None, Event::Intake(intake::Event::TakenIn(intake))) => intake::begin(intake, meta),
+        (None, _) => return None,
+    };
+    apply(&mut ticket, event, meta);
+    Some(ticket)
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        Event::Intake(event) => intake::apply(ticket, event, meta),
+        Event::Contact(event) => contact::apply(ticket, event, meta),
+        Event::Chain(event) => chain::apply(ticket, event, meta),
+        Event::Order(event) => order::apply(ticket, event, meta),
+        Event::Clock(event) => clock::apply(ticket, event, meta),
+        Event::Gate(event) => gate::apply(ticket, event, meta),
+        Event::Verdict(event) => verdict::apply(ticket, event, meta),
+        Event::Money(event) => money::apply(ticket, event, meta),
+        Event::Fault(event) => fault::apply(ticket, event, meta),
+        Event::Install(event) => install::apply(ticket, event, meta),
+    }
+    ticket.revision = meta.revision;
+    ticket.last_recorded_at = meta.recorded_at;
+    let done = ticket.commands.entry(meta.command).or_insert(crate::state::Done {
+        first_revision: meta.revision,
+        last_revision: meta.revision,
+        fingerprint: meta.fingerprint,
+    });
+    done.last_revision = meta.revision;
+    ticket.custody.observe(custody::holder(ticket), meta.recorded_at);
+}
+
+/// Decides a command: the events it adds, none where what it asks for already holds.
+///
+/// What fell due before this moment is decided first, so that a late command finds the breach there.
+///
+/// # Errors
+/// A [`Rejection`] that states the fact against it; the ticket is as it was.
+pub fn decide(
+    ticket: Option<&Ticket>,
+    context: &Context<'_>,
+    command: Command,
+) -> Result<Vec<Event>, Rejection> {
+    let Some(ticket) = ticket else {
+        return match command {
+            Command::Intake(intake::Command::TakeIn { intake, open_twin, reopenable_twin }) => {
+                intake::take_in(*intake, open_twin, reopenable_twin, context)
+            }
+            _ => Err(Rejection::TicketUnknown),
+        };
+    };
+    let mut steps = Steps::begin(ticket, context);
+    match command {
+        Command::Intake(command) => intake::decide(&mut steps, command),
+        Command::Contact(command) => contact::decide(&mut steps, command),
+        Command::Chain(command) => chain::decide(&mut steps, command),
+        Command::Order(command) => order::decide(&mut steps, command),
+        Command::Clock(command) => clock::decide(&mut steps, command),
+        Command::Gate(command) => gate::decide(&mut steps, command),
+        Command::Verdict(command) => verdict::decide(&mut steps, command),
+        Command::Money(command) => money::decide(&mut steps, command),
+        Command::Fault(command) => fault::decide(&mut steps, command),
+        Command::Install(command) => install::decide(&mut steps, command),
+    }?;
+    Ok(steps.finish())
 }

@@ -1,7 +1,14 @@
 //! Verdicts, appeals and penalties (domain.md section 7).
 
-use crate::ids::{EventId, UnitId, VerdictNo};
+use jiff::Timestamp;
+
+use crate::chain::NewVerdict;
+use crate::ids::{EmployeeId, EventId, UnitId, VerdictNo};
+use crate::meta::Meta;
+use crate::rejection::Rejection;
 use crate::sealed::Sealed;
+use crate::state::{Ticket, index};
+use crate::steps::{Steps, named, required};
 
 /// What assessment found about a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,9 +131,226 @@ pub enum Command {
     },
 }
 
-/// A unit and why it is involved; for errors and lists.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Involved {
-    /// The unit or department.
+/// A verdict as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Its number inside the ticket.
+    pub number: VerdictNo,
+    /// On whom.
     pub unit: UnitId,
+    /// What was found.
+    pub finding: Finding,
+    /// The event that gave it.
+    pub given: EventId,
+    /// When it was given; the window for an appeal opens here.
+    pub given_at: Timestamp,
+    /// Who gave it: an appeal is decided by somebody else.
+    pub assessor: EmployeeId,
+    /// An appeal waits for its decision.
+    pub appealed: bool,
+    /// An appeal was refused; there is no second.
+    pub appeal_refused: bool,
+    /// No appeal is possible any more.
+    pub is_final: bool,
+    /// An appeal was granted, or it was reversed later: it carries no penalty.
+    pub reversed: bool,
+    /// A later round's verdict on the same unit took its place.
+    pub superseded: bool,
+    /// The event by which its penalty was carried out.
+    pub carried_out: Option<EventId>,
+}
+
+impl Verdict {
+    /// It counts: neither reversed nor superseded.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        !self.reversed && !self.superseded
+    }
+
+    /// A penalty that was imposed and not carried out.
+    #[must_use]
+    pub fn owes_penalty(&self) -> bool {
+        self.is_standing() && self.finding.has_penalty() && self.carried_out.is_none()
+    }
+}
+
+impl Ticket {
+    /// The verdict that settles a unit's part: the last one that was not superseded. A reversed one settles too.
+    #[must_use]
+    pub fn verdict_on(&self, unit: &UnitId) -> Option<&Verdict> {
+        self.verdicts.iter().rev().find(|verdict| verdict.unit == *unit && !verdict.superseded)
+    }
+}
+
+/// Takes a new verdict in, in the place of an earlier one on the same unit.
+pub(crate) fn give(ticket: &mut Ticket, new: &NewVerdict, meta: &Meta) {
+    for earlier in ticket.verdicts.iter_mut().filter(|earlier| earlier.unit == new.unit) {
+        earlier.superseded = true;
+    }
+    ticket.verdicts.push(Verdict {
+        number: new.verdict,
+        unit: new.unit.clone(),
+        finding: new.finding.clone(),
+        given: meta.id,
+        given_at: meta.recorded_at,
+        assessor: meta.actor.id.clone(),
+        appealed: false,
+        appeal_refused: false,
+        // There is nothing to appeal against.
+        is_final: matches!(new.finding, Finding::NotAtFault { .. }),
+        reversed: false,
+        superseded: false,
+        carried_out: None,
+    });
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    let mut change = |verdict: &VerdictNo, change: &dyn Fn(&mut Verdict)| {
+        if let Some(verdict) = index(verdict.0).and_then(|index| ticket.verdicts.get_mut(index)) {
+            change(verdict);
+        }
+    };
+    match event {
+        // `BecameFinal` follows.
+        Event::Accepted { .. } => {}
+        Event::Appealed { verdict, .. } => change(verdict, &|verdict| verdict.appealed = true),
+        Event::AppealGranted { verdict, .. } => change(verdict, &|verdict| {
+            verdict.appealed = false;
+            verdict.reversed = true;
+        }),
+        Event::AppealRefused { verdict, .. } => change(verdict, &|verdict| {
+            verdict.appealed = false;
+            verdict.appeal_refused = true;
+        }),
+        Event::BecameFinal { verdict } => change(verdict, &|verdict| verdict.is_final = true),
+        Event::PenaltyCarriedOut { verdict, .. } => {
+            change(verdict, &|verdict| verdict.carried_out = Some(meta.id));
+        }
+        Event::ErratumRecorded { verdict, .. } => change(verdict, &|verdict| verdict.reversed = true),
+    }
+    match event {
+        Event::AppealGranted { .. } | Event::AppealRefused { .. } | Event::ErratumRecorded { .. } => {
+            ticket.judged(meta);
+        }
+        _ => {}
+    }
+}
+
+/// Verdicts against which nobody appealed in time become final by themselves.
+pub(crate) fn fall_due(steps: &mut Steps<'_>) {
+    let days = steps.context.policy.constants.appeal_working_days;
+    let waiting = steps.ticket.verdicts.iter().filter(|verdict| {
+        let window_ends = steps.context.calendar.working_days_after(verdict.given_at, days);
+        !verdict.is_final && !verdict.superseded && !verdict.appealed && window_ends < steps.at()
+    });
+    let due: Vec<VerdictNo> = waiting.map(|verdict| verdict.number).collect();
+    for verdict in due {
+        become_final(steps, verdict);
+    }
+}
+
+/// Points are carried out when the verdict is final; money when the payroll reference is recorded.
+fn become_final(steps: &mut Steps<'_>, verdict: VerdictNo) {
+    steps.push(Event::BecameFinal { verdict });
+    let found = index(verdict.0).and_then(|index| steps.ticket.verdicts.get(index));
+    let points_only = found.is_some_and(|verdict| {
+        verdict.owes_penalty() && matches!(verdict.finding, Finding::AtFault { penalty_fen: 0, .. })
+    });
+    if points_only {
+        steps.push(Event::PenaltyCarriedOut { verdict, payroll_reference: None });
+    }
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    match command {
+        Command::Accept { verdict } => {
+            let found = contestable(steps, verdict)?;
+            if found.is_final {
+                return Ok(());
+            }
+            if found.appealed {
+                return Err(Rejection::AppealPending { verdict });
+            }
+            steps.push(Event::Accepted { verdict });
+            become_final(steps, verdict);
+        }
+        Command::Appeal { verdict, grounds } => {
+            required("grounds", &grounds)?;
+            let found = contestable(steps, verdict)?;
+            if found.is_final {
+                return Err(Rejection::VerdictFinal { verdict });
+            }
+            if !found.appealed {
+                steps.push(Event::Appealed { verdict, grounds });
+            }
+        }
+        Command::DecideAppeal { verdict, granted, reason } => {
+            required("reason", &reason)?;
+            let found = standing(steps, verdict)?;
+            if !found.appealed {
+                return Err(Rejection::NoAppeal { verdict });
+            }
+            if found.assessor == steps.context.actor.id {
+                return Err(Rejection::OwnWork);
+            }
+            steps.not_own_work()?;
+            if granted {
+                steps.push(Event::AppealGranted { verdict, reason });
+            } else {
+                steps.push(Event::AppealRefused { verdict, reason });
+            }
+            become_final(steps, verdict);
+        }
+        Command::CarryOutPenalty { verdict, payroll_reference } => {
+            named("payroll_reference", &payroll_reference)?;
+            let found = standing(steps, verdict)?;
+            if !matches!(found.finding, Finding::AtFault { penalty_fen: 1.., .. }) {
+                return Err(Rejection::NoPenalty { verdict });
+            }
+            if !found.is_final {
+                return Err(Rejection::VerdictNotFinal { verdict });
+            }
+            if found.carried_out.is_none() {
+                let payroll_reference = Some(payroll_reference);
+                steps.push(Event::PenaltyCarriedOut { verdict, payroll_reference });
+            }
+        }
+        Command::Reverse { verdict, reason } => {
+            required("reason", &reason)?;
+            let found = find(steps, verdict)?;
+            if found.reversed {
+                return Ok(());
+            }
+            if found.superseded {
+                return Err(Rejection::VerdictGone { verdict });
+            }
+            // Before it is final there is the appeal.
+            if !found.is_final {
+                return Err(Rejection::VerdictNotFinal { verdict });
+            }
+            if found.assessor == steps.context.actor.id {
+                return Err(Rejection::OwnWork);
+            }
+            steps.not_own_work()?;
+            steps.push(Event::ErratumRecorded { verdict, reason });
+        }
+    }
+    Ok(())
+}
+
+/// The verdict that the actor's own unit may accept or appeal.
+fn contestable<'s>(steps: &'s Steps<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
+    let found = standing(steps, verdict)?;
+    steps.own_unit(&found.unit)?;
+    Ok(found)
+}
+
+fn standing<'s>(steps: &'s Steps<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
+    let found = find(steps, verdict)?;
+    if found.is_standing() { Ok(found) } else { Err(Rejection::VerdictGone { verdict }) }
+}
+
+fn find<'s>(steps: &'s Steps<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
+    let found = index(verdict.0).and_then(|index| steps.ticket.verdicts.get(index));
+    found.ok_or(Rejection::UnknownVerdict { verdict })
 }

@@ -1,0 +1,506 @@
+//! Clock instances, and the table of what starts and meets them (domain.md section 4).
+
+use jiff::Timestamp;
+
+use super::{ClockKind, Event, PauseCode, Rung, Start, Subject};
+use crate::calendar::{self, Deadline, Target, deadline};
+use crate::chain::{self, Answer, Stage};
+use crate::contact::ReceiptKind;
+use crate::fault;
+use crate::ids::{ClockNo, EscalationNo, RequestNo};
+use crate::install::{self, Milestone};
+use crate::intake::{self, Kind};
+use crate::meta::Meta;
+use crate::policy;
+use crate::state::{Ticket, next_number};
+use crate::steps::Steps;
+use crate::ticket;
+use crate::{contact, order};
+
+/// Where a clock instance stands. Met, breached and cancelled are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It runs.
+    Running,
+    /// It stands still since then.
+    Paused {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// On time.
+    Met {
+        /// When.
+        at: Timestamp,
+    },
+    /// Too late.
+    Breached {
+        /// A fact later proved on time.
+        withdrawn: bool,
+    },
+    /// What it waited for will not come.
+    Cancelled,
+}
+
+/// A clock instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// What was fixed when it started; `due` and `warn_at` as they are now.
+    pub start: Start,
+    /// Where it stands.
+    pub status: Status,
+    /// The warning has fallen.
+    pub warned: bool,
+    /// Pauses that ended, since the start or the last restatement.
+    pub pauses: Vec<calendar::Pause>,
+}
+
+impl Clock {
+    /// It runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.status == Status::Running
+    }
+
+    /// It runs or is paused.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.status, Status::Running | Status::Paused { .. })
+    }
+
+    /// It breached, and the breach was not withdrawn.
+    #[must_use]
+    pub fn is_breached(&self) -> bool {
+        self.status == Status::Breached { withdrawn: false }
+    }
+
+    /// The department that a breach involves: a stage clock's, but in reply, where orders have clocks of their own.
+    #[must_use]
+    pub fn department(&self) -> Option<&'static str> {
+        match self.start.subject {
+            Subject::Stage(stage) if stage != Stage::Reply => Some(stage.department()),
+            _ => None,
+        }
+    }
+
+    fn is(&self, kind: ClockKind, subject: Subject) -> bool {
+        self.start.kind == kind && self.start.subject == subject
+    }
+}
+
+/// A ticket's pause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Why.
+    pub code: PauseCode,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub resume_by: Timestamp,
+}
+
+/// A proposed rung of the ladder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// The breached clock.
+    pub clock: ClockNo,
+    /// The rung.
+    pub rung: Rung,
+    /// Issued (true) or declined (false); undecided while absent.
+    pub issued: Option<bool>,
+}
+
+impl Event {
+    pub(crate) fn occurred_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Warned { at, .. }
+            | Self::Met { at, .. }
+            | Self::BreachWithdrawn { at, .. }
+            | Self::Resumed { at, .. }
+            | Self::TicketResumed { at, .. }
+            | Self::EscalationProposed { at, .. } => Some(*at),
+            Self::Breached { due, .. } => Some(*due),
+            Self::Started(_)
+            | Self::Cancelled { .. }
+            | Self::Paused { .. }
+            | Self::Restated { .. }
+            | Self::TicketPaused { .. }
+            | Self::Urged { .. }
+            | Self::EscalationIssued { .. }
+            | Self::EscalationDeclined { .. } => None,
+        }
+    }
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    let mut set = |clock: &ClockNo, change: &dyn Fn(&mut Clock)| {
+        if let Some(clock) = crate::state::index(clock.0).and_then(|index| ticket.clocks.get_mut(index)) {
+            change(clock);
+        }
+    };
+    match event {
+        Event::Started(start) => {
+            ticket.dormant = false;
+            ticket.clocks.push(Clock {
+                start: (**start).clone(),
+                status: Status::Running,
+                warned: false,
+                pauses: Vec::new(),
+            });
+        }
+        Event::Warned { clock, .. } => set(clock, &|clock| clock.warned = true),
+        Event::Met { clock, at } => set(clock, &|clock| clock.status = Status::Met { at: *at }),
+        Event::Breached { clock, .. } => {
+            set(clock, &|clock| clock.status = Status::Breached { withdrawn: false });
+        }
+        Event::BreachWithdrawn { clock, .. } => {
+            set(clock, &|clock| clock.status = Status::Breached { withdrawn: true });
+        }
+        Event::Cancelled { clock } => set(clock, &|clock| clock.status = Status::Cancelled),
+        Event::Paused { clock } => {
+            set(clock, &|clock| clock.status = Status::Paused { since: meta.recorded_at });
+        }
+        Event::Resumed { clock, at, due, warn_at, provisional } => set(clock, &|clock| {
+            if let Status::Paused { since } = clock.status {
+                clock.pauses.push(calendar::Pause { paused_at: since, resumed_at: *at });
+            }
+            clock.status = Status::Running;
+            clock.start.due = *due;
+            clock.start.warn_at = *warn_at;
+            clock.start.provisional = *provisional;
+        }),
+        Event::Restated { clock, due, warn_at, provisional } => set(clock, &|clock| {
+            clock.start.target = Target::Moment(*due);
+            clock.start.due = *due;
+            clock.start.warn_at = *warn_at;
+            clock.start.provisional = *provisional;
+            clock.pauses.clear();
+        }),
+        Event::TicketPaused { code, resume_by, .. } => {
+            ticket.pause = Some(Pause { code: *code, since: meta.recorded_at, resume_by: *resume_by });
+        }
+        Event::TicketResumed { .. } => ticket.pause = None,
+        Event::Urged { .. } => {}
+        Event::EscalationProposed { clock, rung, .. } => {
+            ticket.escalations.push(Escalation { clock: *clock, rung: *rung, issued: None });
+        }
+        Event::EscalationIssued { escalation, .. } => decide_escalation(ticket, *escalation, true),
+        Event::EscalationDeclined { escalation, .. } => decide_escalation(ticket, *escalation, false),
+    }
+}
+
+fn decide_escalation(ticket: &mut Ticket, escalation: EscalationNo, issued: bool) {
+    let found = crate::state::index(escalation.0).and_then(|index| ticket.escalations.get_mut(index));
+    if let Some(escalation) = found {
+        escalation.issued = Some(issued);
+    }
+}
+
+/// Everything that fell due by itself before this moment, in the order of its due moments.
+pub(crate) fn fall_due(steps: &mut Steps<'_>) {
+    let now = steps.at();
+    if let Some(pause) = steps.ticket.pause.clone()
+        && pause.resume_by <= now
+    {
+        super::decide::resume(steps, pause.resume_by, true);
+    }
+    let mut due: Vec<(Timestamp, Event)> = Vec::new();
+    for clock in steps.ticket.clocks.iter().filter(|clock| clock.is_running()) {
+        let start = &clock.start;
+        if !clock.warned && start.warn_at <= now && start.warn_at < start.due {
+            due.push((start.warn_at, Event::Warned { clock: start.clock, at: start.warn_at }));
+        }
+        if start.due < now {
+            due.push((start.due, Event::Breached { clock: start.clock, due: start.due }));
+        }
+    }
+    due.sort_by_key(|(at, _)| *at);
+    for (_, event) in due {
+        steps.push(event);
+    }
+}
+
+/// An imported ticket's clocks start with a department's first command, from now, so that none is late falsely.
+pub(crate) fn wake(steps: &mut Steps<'_>) {
+    let now = steps.at();
+    start_intake_clocks(steps, now);
+    for request in steps.ticket.requests.clone() {
+        if request.settled.is_none() {
+            start_outside(steps, &request.outside, now);
+        }
+    }
+    start_stage(steps);
+}
+
+/// The table: what each event starts and meets. `was` is the stage before the event.
+pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<Stage>) {
+    if steps.ticket.dormant {
+        return;
+    }
+    let now = steps.at();
+    match event {
+        ticket::Event::Intake(intake::Event::TakenIn(intake)) => {
+            let began = intake.taken_in_at;
+            start_intake_clocks(steps, began);
+            for request in &intake.requests {
+                start_outside(steps, request, request.handed_over_at);
+            }
+        }
+        ticket::Event::Intake(intake::Event::OutsideRequestAdded { request }) => {
+            start_outside(steps, request, request.handed_over_at);
+        }
+        ticket::Event::Intake(intake::Event::MergeReceived { requests, deadlines, .. }) => {
+            for request in requests {
+                start_outside(steps, request, request.handed_over_at);
+            }
+            for taken in deadlines {
+                pull_in(steps, taken.clock, taken.due);
+            }
+        }
+        ticket::Event::Contact(contact::Event::CustomerContacted { occurred_at, .. }) => {
+            meet(steps, ClockKind::Contact, Subject::Ticket, *occurred_at);
+        }
+        ticket::Event::Contact(contact::Event::ReceiptRecorded { request, kind, .. })
+            if *kind != ReceiptKind::Interim =>
+        {
+            meet(steps, ClockKind::Outside, Subject::Request(*request), now);
+        }
+        ticket::Event::Order(event) => follow_order(steps, event),
+        ticket::Event::Fault(fault::Event::FactRecorded { fact, occurred_at, .. }) => match fact {
+            fault::Fact::ServiceUp => {
+                meet(steps, ClockKind::Repair, Subject::Ticket, *occurred_at);
+                meet(steps, ClockKind::Restore, Subject::Ticket, *occurred_at);
+            }
+            fault::Fact::ArrearsPaid { .. } => {
+                start(steps, ClockKind::Restore, Subject::Ticket, *occurred_at, None);
+            }
+            _ => {}
+        },
+        ticket::Event::Install(install::Event::FactRecorded {
+            fact: install::Fact::MilestoneReached { milestone: Milestone::Activated },
+            occurred_at,
+            ..
+        }) => meet(steps, ClockKind::Activation, Subject::Ticket, *occurred_at),
+        ticket::Event::Chain(event) => follow_chain(steps, event, now),
+        _ => {}
+    }
+    follow_stage(steps, was);
+}
+
+fn follow_order(steps: &mut Steps<'_>, event: &order::Event) {
+    let now = steps.at();
+    match event {
+        order::Event::Replied { order, .. } => {
+            meet(steps, ClockKind::Order, Subject::Order(*order), now);
+        }
+        order::Event::Released { order, .. }
+        | order::Event::Recalled { order, .. }
+        | order::Event::ReturnGranted { order } => {
+            cancel(steps, |clock| clock.is(ClockKind::Order, Subject::Order(*order)));
+        }
+        // An order's clock needs dispatch's deadline, which the deciding code knows.
+        _ => {}
+    }
+}
+
+fn follow_chain(steps: &mut Steps<'_>, event: &chain::Event, now: Timestamp) {
+    match event {
+        chain::Event::FeedbackRecorded { answer, .. } => {
+            meet(steps, ClockKind::Contact, Subject::Ticket, now);
+            meet(steps, ClockKind::Answer, Subject::Ticket, now);
+            if *answer == Answer::Satisfied {
+                feedback_passed(steps, now);
+            } else if *answer == Answer::Dissatisfied {
+                appealable_at_once(steps, now);
+            }
+        }
+        chain::Event::UnreachableSignedOff { .. } | chain::Event::FeedbackConcluded { .. } => {
+            feedback_passed(steps, now);
+        }
+        chain::Event::Closed { .. } => {
+            meet(steps, ClockKind::Closing, Subject::Ticket, now);
+            cancel(steps, Clock::is_live);
+        }
+        chain::Event::Withdrawn { .. } | chain::Event::Rejected { .. } | chain::Event::Merged { .. } => {
+            cancel(steps, Clock::is_live);
+        }
+        chain::Event::Reopened { .. } => start_intake_clocks(steps, now),
+        chain::Event::RoundOpened { .. } => {
+            cancel(steps, |clock| clock.start.kind == ClockKind::Closing && clock.is_live());
+        }
+        _ => {}
+    }
+}
+
+fn feedback_passed(steps: &mut Steps<'_>, now: Timestamp) {
+    meet(steps, ClockKind::Ticket, Subject::Ticket, now);
+    meet(steps, ClockKind::Appealable, Subject::Ticket, now);
+    start(steps, ClockKind::Closing, Subject::Ticket, now, None);
+}
+
+/// Dissatisfaction makes the ticket appealable at once: a new instance, due now.
+fn appealable_at_once(steps: &mut Steps<'_>, now: Timestamp) {
+    let running = |clock: &Clock| clock.is(ClockKind::Appealable, Subject::Ticket) && clock.is_live();
+    if steps.ticket.clocks.iter().any(running) {
+        cancel(steps, running);
+        start(steps, ClockKind::Appealable, Subject::Ticket, now, Some(Target::Moment(now)));
+    }
+}
+
+/// A stage's clock is met when the chain goes on, cancelled when it goes back or ends.
+fn follow_stage(steps: &mut Steps<'_>, was: Option<Stage>) {
+    let stage = steps.ticket.stage;
+    if was == Some(stage) || !steps.ticket.is_open() {
+        return;
+    }
+    if let Some(was) = was {
+        let now = steps.at();
+        if stage > was {
+            meet(steps, ClockKind::Stage, Subject::Stage(was), now);
+        } else {
+            cancel(steps, |clock| clock.is(ClockKind::Stage, Subject::Stage(was)) && clock.is_live());
+        }
+    }
+    start_stage(steps);
+}
+
+fn start_stage(steps: &mut Steps<'_>) {
+    let stage = steps.ticket.stage;
+    // From here to the end the closing clock runs.
+    if stage != Stage::Close {
+        let now = steps.at();
+        start(steps, ClockKind::Stage, Subject::Stage(stage), now, None);
+    }
+}
+
+fn start_intake_clocks(steps: &mut Steps<'_>, from: Timestamp) {
+    start(steps, ClockKind::Ticket, Subject::Ticket, from, None);
+    start(steps, ClockKind::Appealable, Subject::Ticket, from, None);
+    if !steps.ticket.contacted {
+        start(steps, ClockKind::Contact, Subject::Ticket, from, None);
+    }
+    match steps.ticket.kind() {
+        Kind::Complaint => start(steps, ClockKind::Answer, Subject::Ticket, from, None),
+        Kind::Fault => start(steps, ClockKind::Repair, Subject::Ticket, from, None),
+        Kind::Install if steps.ticket.install.is_activated() => {}
+        Kind::Install => {
+            let promised = steps.ticket.intake.install.and_then(|order| order.promised_on).map(Target::Day);
+            start(steps, ClockKind::Activation, Subject::Ticket, from, promised);
+        }
+    }
+}
+
+fn start_outside(steps: &mut Steps<'_>, request: &intake::OutsideRequest, from: Timestamp) {
+    let due = request.due.map(Target::Moment);
+    start(steps, ClockKind::Outside, Subject::Request(request.request), from, due);
+}
+
+/// The policy's entry for a clock of this ticket.
+pub(crate) fn entry<'p>(steps: &Steps<'p>, kind: ClockKind, subject: Subject) -> Option<&'p policy::Entry> {
+    let mut of = policy::Subject::of(&steps.ticket.intake);
+    let stage = match subject {
+        Subject::Stage(stage) => Some(stage),
+        Subject::Request(request) => {
+            // An outside body's clock follows the body, not the channel of the ticket.
+            of.channel = steps.ticket.request(request).map_or(of.channel, |request| request.outside.body);
+            None
+        }
+        Subject::Ticket | Subject::Order(_) => None,
+    };
+    steps.context.policy.lookup(kind, stage, &of)
+}
+
+/// Starts a clock under the policy in force, or under a target that somebody promised or set.
+pub(crate) fn start(
+    steps: &mut Steps<'_>,
+    kind: ClockKind,
+    subject: Subject,
+    from: Timestamp,
+    target: Option<Target>,
+) {
+    let entry = entry(steps, kind, subject);
+    let Some(target) = target.or_else(|| entry.map(|entry| entry.target)) else { return };
+    let warn_percent = entry.map_or(calendar::WARN_PERCENT, |entry| entry.warn_percent);
+    let Deadline { due, warn_at, provisional } = deadline(target, from, warn_percent, steps.context.calendar);
+    let event = Event::Started(Box::new(Start {
+        clock: ClockNo(next_number(steps.ticket.clocks.len())),
+        kind,
+        subject,
+        started_at: from,
+        due,
+        warn_at,
+        target,
+        warn_percent,
+        pauses: entry.map(|entry| entry.pauses.clone()).unwrap_or_default(),
+        article: entry.and_then(|entry| entry.article.clone()),
+        provisional,
+        policy: steps.context.policy.version.clone(),
+        calendar: steps.context.calendar.version.clone(),
+    }));
+    steps.push(event);
+}
+
+/// Meets the live clock of this kind, or withdraws its breach where the fact proves on time.
+fn meet(steps: &mut Steps<'_>, kind: ClockKind, subject: Subject, at: Timestamp) {
+    let Some(clock) = steps.ticket.clocks.iter().rev().find(|clock| clock.is(kind, subject)) else { return };
+    let number = clock.start.clock;
+    let on_time = at <= clock.start.due;
+    match clock.status {
+        Status::Running if on_time => steps.push(Event::Met { clock: number, at }),
+        // It stood still, so it is not late; a clock that stands still meets no deadline it could miss.
+        Status::Paused { .. } => steps.push(Event::Met { clock: number, at }),
+        Status::Running => steps.push(Event::Breached { clock: number, due: clock.start.due }),
+        Status::Breached { withdrawn: false } if on_time => {
+            steps.push(Event::BreachWithdrawn { clock: number, at });
+        }
+        Status::Breached { .. } | Status::Met { .. } | Status::Cancelled => {}
+    }
+}
+
+fn cancel(steps: &mut Steps<'_>, which: impl Fn(&Clock) -> bool) {
+    let live = steps.ticket.clocks.iter().filter(|clock| clock.is_live() && which(clock));
+    let numbers: Vec<_> = live.map(|clock| clock.start.clock).collect();
+    for clock in numbers {
+        steps.push(Event::Cancelled { clock });
+    }
+}
+
+/// Moves a live clock's due moment forward to an earlier one that a merged ticket had.
+fn pull_in(steps: &mut Steps<'_>, kind: ClockKind, due: Timestamp) {
+    let found = steps.ticket.clocks.iter().rev().find(|clock| clock.is(kind, Subject::Ticket));
+    if let Some(clock) = found.filter(|clock| clock.is_live() && due < clock.start.due) {
+        let event = restated(clock, due);
+        steps.push(event);
+    }
+}
+
+/// A clock's new due moment, warned at the same share of the time from its start.
+pub(crate) fn restated(clock: &Clock, due: Timestamp) -> Event {
+    let start = &clock.start;
+    let span = due.duration_since(start.started_at).as_secs().max(0);
+    let share = span * i64::from(start.warn_percent.min(100)) / 100;
+    let warn_at = Timestamp::from_second(start.started_at.as_second() + share).unwrap_or(due).min(due);
+    Event::Restated { clock: start.clock, due, warn_at, provisional: false }
+}
+
+/// The latest moment that no outside or statutory deadline forbids.
+pub(crate) fn outside_or_statutory(ticket: &Ticket) -> Option<Timestamp> {
+    let binding = |clock: &&Clock| {
+        clock.is_live() && (clock.start.kind == ClockKind::Outside || clock.start.article.is_some())
+    };
+    ticket.clocks.iter().filter(binding).map(|clock| clock.start.due).min()
+}
+
+impl Ticket {
+    /// The latest instance of a clock.
+    #[must_use]
+    pub fn clock(&self, kind: ClockKind, subject: Subject) -> Option<&Clock> {
+        self.clocks.iter().rev().find(|clock| clock.is(kind, subject))
+    }
+
+    /// Outside requests that still wait for an answer.
+    #[must_use]
+    pub fn receipts_owed(&self) -> Vec<RequestNo> {
+        let owed = self.requests.iter().filter(|request| request.is_owed());
+        owed.map(|request| request.outside.request).collect()
+    }
+}

@@ -1,0 +1,339 @@
+//! Taking a ticket in, and decisions around the chain (domain.md sections 2 and 3).
+
+use jiff::Timestamp;
+
+use super::{Attachment, Channel, Command, Event, Fact, FirstOwner, Intake, Kind, OutsideRequest, TakenOver};
+use crate::actor::Role;
+use crate::contact::Request;
+use crate::custody::Custody;
+use crate::ids::{EventId, RequestNo, TicketId};
+use crate::meta::{Context, Meta};
+use crate::rejection::{Problem, Rejection};
+use crate::sealed::Sealed;
+use crate::state::{FactRecord, Round, Ticket, next_number};
+use crate::steps::{Steps, bounded, named, required};
+use crate::{fault, install, ticket};
+
+/// The channels of outside bodies, to which receipts are owed.
+const BODIES: [Channel; 6] = [
+    Channel::Police110,
+    Channel::Consumer12315,
+    Channel::Mayor12345,
+    Channel::Miit12381,
+    Channel::Media,
+    Channel::Regulator,
+];
+
+/// Requests and attachments a ticket may begin with, at the most.
+const LIST_MAX: usize = 100;
+
+/// A ticket before its first event is folded into it.
+pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
+    Ticket {
+        intake: Box::new(intake.clone()),
+        intake_event: meta.id,
+        revision: meta.revision,
+        last_recorded_at: meta.recorded_at,
+        first_recorded_at: meta.recorded_at,
+        stage: crate::chain::Stage::Investigate,
+        ended: None,
+        reopened: 0,
+        ends: 0,
+        round: Round::new(1),
+        dissatisfied_rounds: 0,
+        orders: Vec::new(),
+        clocks: Vec::new(),
+        dormant: intake.source.is_some(),
+        pause: None,
+        custody: Custody::default(),
+        people: std::collections::BTreeMap::new(),
+        cause: None,
+        named: std::collections::BTreeMap::new(),
+        requests: intake.requests.iter().cloned().map(Request::new).collect(),
+        urges: 0,
+        contacted: false,
+        delays_notified: 0,
+        verdicts: Vec::new(),
+        measures: Vec::new(),
+        no_measure: None,
+        served: None,
+        waived: std::collections::BTreeMap::new(),
+        dues: Vec::new(),
+        escalations: Vec::new(),
+        fault: fault::FaultState::default(),
+        install: install::InstallState::default(),
+        certificate: None,
+        rejection_consented: false,
+        problem: None,
+        notices: std::collections::BTreeSet::new(),
+        merged_from: std::collections::BTreeSet::new(),
+        finding: None,
+        ever_returned: false,
+        facts: std::collections::BTreeMap::new(),
+        commands: std::collections::BTreeMap::new(),
+    }
+}
+
+impl Event {
+    pub(crate) fn occurred_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::TakenIn(intake) => Some(intake.taken_in_at),
+            Self::OutsideRequestAdded { request } => Some(request.handed_over_at),
+            Self::FactCorrected { occurred_at, .. } => Some(*occurred_at),
+            Self::Attached { .. }
+            | Self::FirstOwnerChanged { .. }
+            | Self::MergeReceived { .. }
+            | Self::ProblemJoined { .. }
+            | Self::NoticeLinked { .. }
+            | Self::FindingFiled { .. } => None,
+        }
+    }
+}
+
+pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
+    match event {
+        // `begin` took it in. Its category is a fact of the desk's.
+        Event::TakenIn(_) => ticket.fact(meta),
+        Event::OutsideRequestAdded { request } => {
+            ticket.requests.push(Request::new(request.clone()));
+            ticket.handled(meta);
+        }
+        Event::Attached { .. } => ticket.handled(meta),
+        Event::FirstOwnerChanged { to, .. } => ticket.intake.first_owner = to.clone(),
+        Event::FactCorrected { fact, occurred_at, .. } => {
+            match fact {
+                Fact::Fault(fact) => fault::set(ticket, fact, *occurred_at, meta.id),
+                Fact::Install(fact) => install::set(ticket, fact, *occurred_at, meta.id),
+                Fact::Category { category } => ticket.intake.category.clone_from(category),
+            }
+            ticket.fact(meta);
+        }
+        Event::MergeReceived { from, requests, .. } => {
+            ticket.merged_from.insert(*from);
+            ticket.requests.extend(requests.iter().cloned().map(Request::new));
+        }
+        Event::ProblemJoined { problem } => ticket.problem = Some(*problem),
+        Event::NoticeLinked { notice } => {
+            ticket.notices.insert(*notice);
+        }
+        Event::FindingFiled { .. } => ticket.finding = Some(meta.id),
+    }
+}
+
+/// Takes a ticket in: its first event, and the clocks that start with it.
+pub(crate) fn take_in(
+    mut intake: Intake,
+    open_twin: Option<TicketId>,
+    reopenable_twin: Option<TicketId>,
+    context: &Context<'_>,
+) -> Result<Vec<ticket::Event>, Rejection> {
+    let imported = context.actor.role == Role::Import;
+    // An import brings in what was recorded elsewhere, twins and all.
+    if !imported {
+        if let Some(ticket) = open_twin {
+            return Err(Rejection::OpenTicketExists { ticket });
+        }
+        if let Some(ticket) = reopenable_twin {
+            return Err(Rejection::ReopenInstead { ticket });
+        }
+    }
+    check(&intake, imported, context)?;
+    for (number, request) in (1..).zip(&mut intake.requests) {
+        request.request = RequestNo(number);
+    }
+    let id = ticket::event_id(intake.ticket, context.command, 0);
+    let event = Event::TakenIn(Box::new(intake.clone()));
+    let meta = Meta {
+        id,
+        revision: 0,
+        recorded_at: context.at,
+        occurred_at: intake.taken_in_at,
+        actor: context.actor.clone(),
+        command: context.command,
+        fingerprint: context.fingerprint,
+    };
+    let steps = Steps::first(begin(&intake, &meta), event.into(), &meta, context);
+    Ok(steps.finish())
+}
+
+fn check(intake: &Intake, imported: bool, context: &Context<'_>) -> Result<(), Rejection> {
+    let wrong = |field, problem| Err(Rejection::invalid(field, problem));
+    required("description", &intake.description)?;
+    intake.remedy.iter().try_for_each(|remedy| bounded("remedy", remedy))?;
+    required("customer.name", &intake.customer.name)?;
+    required("customer.phone", &intake.customer.phone)?;
+    intake.customer.address.iter().try_for_each(|address| bounded("customer.address", address))?;
+    required("service.number", &intake.service.number)?;
+    named("area.province", &intake.area.province)?;
+    named("area.city", &intake.area.city)?;
+    first_owner(&intake.first_owner)?;
+    if context.policy.category(&intake.category).is_none() {
+        return wrong("category", Problem::NotRegistered(intake.category.clone()));
+    }
+    if intake.taken_in_at > context.at {
+        return wrong("taken_in_at", Problem::InFuture);
+    }
+    if !imported && intake.taken_in_at != context.at {
+        return wrong("taken_in_at", Problem::Unfit("only an import keeps an earlier moment"));
+    }
+    if intake.happened_at > context.at {
+        return wrong("happened_at", Problem::InFuture);
+    }
+    if imported != intake.source.is_some() {
+        return wrong("source", Problem::Unfit("an import has a source, and nothing else has"));
+    }
+    if (intake.kind == Kind::Install) != intake.install.is_some() {
+        return wrong("install", Problem::Unfit("an install has an order, and nothing else has"));
+    }
+    if intake.mass_outage && intake.kind != Kind::Fault {
+        return wrong("mass_outage", Problem::Unfit("only a fault is part of an outage"));
+    }
+    if intake.requests.len() > LIST_MAX || intake.attachments.len() > LIST_MAX {
+        return wrong("requests", Problem::TooLong(LIST_MAX));
+    }
+    intake.attachments.iter().try_for_each(attachment)?;
+    for request in &intake.requests {
+        outside(request.body, &request.number, request.handed_over_at, request.due, context)?;
+    }
+    Ok(())
+}
+
+fn first_owner(owner: &FirstOwner) -> Result<(), Rejection> {
+    named("first_owner.employee", owner.employee.as_str())?;
+    named("first_owner.department", owner.department.as_str())
+}
+
+fn attachment(attachment: &Attachment) -> Result<(), Rejection> {
+    named("attachment.reference", &attachment.reference)
+}
+
+fn outside(
+    body: Channel,
+    number: &str,
+    handed_over_at: Timestamp,
+    due: Option<Timestamp>,
+    context: &Context<'_>,
+) -> Result<(), Rejection> {
+    if !BODIES.contains(&body) {
+        return Err(Rejection::invalid("request.body", Problem::Unfit("it is no outside body's channel")));
+    }
+    named("request.number", number)?;
+    if handed_over_at > context.at {
+        return Err(Rejection::invalid("request.handed_over_at", Problem::InFuture));
+    }
+    if due.is_some_and(|due| due <= handed_over_at) {
+        return Err(Rejection::invalid("request.due", Problem::Unfit("it must be later than the hand-over")));
+    }
+    Ok(())
+}
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    match command {
+        Command::TakeIn { .. } => return Err(Rejection::TicketExists),
+        Command::AddOutsideRequest { body, number, handed_over_at, due } => {
+            steps.open()?;
+            let handed_over_at = handed_over_at.unwrap_or(steps.at());
+            outside(body, &number, handed_over_at, due, steps.context)?;
+            let same = |known: &Request| known.outside.body == body && known.outside.number == number;
+            if steps.ticket.requests.iter().any(same) {
+                return Ok(());
+            }
+            let request = RequestNo(next_number(steps.ticket.requests.len()));
+            let request = OutsideRequest { request, body, number, handed_over_at, due };
+            steps.push(Event::OutsideRequestAdded { request });
+        }
+        Command::Attach { attachment: new } => {
+            steps.open()?;
+            attachment(&new)?;
+            steps.push(Event::Attached { attachment: new });
+        }
+        Command::ChangeFirstOwner { to, reason } => {
+            steps.open()?;
+            required("reason", &reason)?;
+            first_owner(&to)?;
+            if *steps.ticket.first_owner() != to {
+                steps.push(Event::FirstOwnerChanged { to, reason });
+            }
+        }
+        Command::CorrectFact { corrects, fact, occurred_at, reason } => {
+            correct(steps, corrects, fact, occurred_at, reason)?;
+        }
+        Command::ReceiveMerge { from, requests, deadlines } => {
+            receive_merge(steps, from, requests, deadlines)?;
+        }
+        Command::JoinProblem { problem } => {
+            steps.open()?;
+            match steps.ticket.problem {
+                Some(known) if known == problem => {}
+                Some(_) => return Err(Rejection::InAnotherProblem),
+                None => steps.push(Event::ProblemJoined { problem }),
+            }
+        }
+        Command::LinkNotice { notice } => {
+            steps.open()?;
+            if steps.ticket.kind() != Kind::Fault {
+                return Err(Rejection::WrongKind);
+            }
+            if !steps.ticket.notices.contains(&notice) {
+                steps.push(Event::NoticeLinked { notice });
+            }
+        }
+        Command::FileFinding { finding } => {
+            required("finding", &finding)?;
+            steps.push(Event::FindingFiled { finding });
+        }
+    }
+    Ok(())
+}
+
+/// A fact is corrected by the department that recorded it, or a supervisor; what a certificate rests on is not.
+fn correct(
+    steps: &mut Steps<'_>,
+    corrects: EventId,
+    fact: Fact,
+    occurred_at: Option<Timestamp>,
+    reason: Sealed,
+) -> Result<(), Rejection> {
+    required("reason", &reason)?;
+    let FactRecord { unit, role } = steps.ticket.facts.get(&corrects).ok_or(Rejection::NoSuchFact)?.clone();
+    let actor = &steps.context.actor;
+    if actor.role != Role::Supervisor && (actor.role != role || actor.unit != unit) {
+        return Err(Rejection::NotYours {
+            whose: format!("{unit}, which recorded the fact, or a supervisor"),
+        });
+    }
+    if steps.ticket.certificate.is_some() && !steps.ticket.is_open() {
+        return Err(Rejection::CertificateRestsOnIt);
+    }
+    match (&fact, steps.ticket.kind()) {
+        (Fact::Fault(fact), Kind::Fault) => fault::check(fact)?,
+        (Fact::Install(_), Kind::Install | Kind::Fault) => {}
+        (Fact::Category { category }, _) => {
+            if steps.context.policy.category(category).is_none() {
+                return Err(Rejection::invalid("category", Problem::NotRegistered(category.clone())));
+            }
+        }
+        (Fact::Fault(_) | Fact::Install(_), _) => return Err(Rejection::WrongKind),
+    }
+    let occurred_at = steps.fact_time(occurred_at, true)?;
+    steps.push(Event::FactCorrected { corrects, fact, occurred_at, reason });
+    Ok(())
+}
+
+fn receive_merge(
+    steps: &mut Steps<'_>,
+    from: TicketId,
+    requests: Vec<OutsideRequest>,
+    deadlines: Vec<TakenOver>,
+) -> Result<(), Rejection> {
+    steps.open()?;
+    if steps.ticket.merged_from.contains(&from) {
+        return Ok(());
+    }
+    let first = next_number(steps.ticket.requests.len());
+    let numbered = (first..).zip(requests);
+    let requests = numbered.map(|(number, request)| OutsideRequest { request: RequestNo(number), ..request });
+    let requests = requests.collect();
+    steps.push(Event::MergeReceived { from, requests, deadlines });
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! Decisions on orders (domain.md section 3, Orders).
+
+use jiff::Timestamp;
+
+use super::{Command, Event, NewOrder, Part, Status};
+use crate::actor::Role;
+use crate::calendar::{Target, deadline};
+use crate::chain::{Cause, Stage};
+use crate::clock::{self, Clock, ClockKind, Subject};
+use crate::gate;
+use crate::ids::{EmployeeId, OrderNo};
+use crate::intake::Kind;
+use crate::rejection::{Missing, Problem, Rejection};
+use crate::sealed::Sealed;
+use crate::state::next_number;
+use crate::steps::{Steps, people, required};
+
+pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    match command {
+        Command::Accept { order } => accept(steps, order),
+        Command::Reply { order, resolution, cause, measures, done_by } => {
+            let measures = measures.into_iter().map(|plan| gate::check_plan(steps, plan));
+            let measures: Vec<_> = measures.collect::<Result<_, _>>()?;
+            reply(steps, order, resolution, cause, done_by)?;
+            for plan in measures {
+                gate::plan(steps, plan);
+            }
+            Ok(())
+        }
+        Command::RequestReturn { order, reason } => request_return(steps, order, reason),
+        Command::GrantReturn { order, replacement } => grant_return(steps, order, replacement),
+        Command::RefuseReturn { order, reason } => {
+            required("reason", &reason)?;
+            return_asked(steps, order)?;
+            steps.push(Event::ReturnRefused { order, reason });
+            Ok(())
+        }
+        Command::AddAssist { order } => {
+            steps.at_stage(Stage::Reply)?;
+            if order.part != Part::Assist {
+                return Err(Rejection::invalid("order.part", Problem::Unfit("a round has one lead")));
+            }
+            check_new(steps, &order)?;
+            issue(steps, order, None);
+            Ok(())
+        }
+        Command::Release { order, reason } => release(steps, order, reason),
+        Command::Recall { order, reason, replacement } => recall(steps, order, reason, replacement),
+        Command::AskExtension { order, until, reason } => ask_extension(steps, order, until, reason),
+        Command::GrantExtension { order, until } => grant_extension(steps, order, until),
+        Command::RefuseExtension { order, reason } => {
+            required("reason", &reason)?;
+            steps.at_stage(Stage::Reply)?;
+            if steps.order(order)?.extension_asked.is_none() {
+                return Err(Rejection::NoExtensionAsked { order });
+            }
+            steps.push(Event::ExtensionRefused { order, reason });
+            Ok(())
+        }
+        Command::WaitForAssist { order, assist } => wait_for_assist(steps, order, assist),
+    }
+}
+
+fn accept(steps: &mut Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    match steps.own_order(order)?.status {
+        Status::Issued => steps.push(Event::Accepted { order }),
+        Status::Accepted => {}
+        Status::ReturnAsked => return Err(Rejection::ReturnPending { order }),
+        Status::Replied | Status::Returned | Status::Released | Status::Recalled => {
+            return Err(Rejection::OrderEnded { order });
+        }
+    }
+    Ok(())
+}
+
+fn reply(
+    steps: &mut Steps<'_>,
+    order: OrderNo,
+    resolution: Sealed,
+    cause: Option<Cause>,
+    done_by: Vec<EmployeeId>,
+) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    let known = steps.own_order(order)?;
+    required("resolution", &resolution)?;
+    people("done_by", &done_by)?;
+    if let Some(Cause::Known(cause)) = &cause {
+        required("cause", cause)?;
+    }
+    match known.status {
+        Status::Accepted => {}
+        Status::Issued | Status::ReturnAsked => return Err(Rejection::OrderNotAccepted { order }),
+        Status::Replied | Status::Returned | Status::Released | Status::Recalled => {
+            return Err(Rejection::OrderEnded { order });
+        }
+    }
+    if known.part == Part::Lead {
+        lead_may_reply(steps)?;
+    }
+    steps.push(Event::Replied { order, resolution, cause, done_by });
+    Ok(())
+}
+
+/// The lead replies last, and with its facts.
+fn lead_may_reply(steps: &Steps<'_>) -> Result<(), Rejection> {
+    let open = steps.ticket.orders.iter().filter(|order| order.part == Part::Assist && order.is_open());
+    let missing: Vec<_> = open.map(|order| Missing::AssistReply(order.number)).collect();
+    if !missing.is_empty() {
+        return Err(Rejection::AssistOrdersOpen { missing });
+    }
+    let missing = steps.ticket.service_missing();
+    if !missing.is_empty() {
+        return Err(Rejection::ReplyUnproved { missing });
+    }
+    Ok(())
+}
+
+fn request_return(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    required("reason", &reason)?;
+    let known = steps.own_order(order)?;
+    match known.status {
+        Status::Issued => {}
+        Status::ReturnAsked => return Ok(()),
+        Status::Accepted => return Err(Rejection::OrderAccepted { order }),
+        Status::Replied | Status::Returned | Status::Released | Status::Recalled => {
+            return Err(Rejection::OrderEnded { order });
+        }
+    }
+    let constants = &steps.context.policy.constants;
+    if steps.ticket.round.returns >= constants.returns_to_supervisor {
+        return Err(Rejection::ReturnsExhausted);
+    }
+    let window = jiff::SignedDuration::from_hours(i64::from(constants.return_window_hours));
+    let until = known.issued_at.saturating_add(window).unwrap_or(Timestamp::MAX);
+    if steps.at() > until {
+        return Err(Rejection::ReturnTooLate { until });
+    }
+    steps.push(Event::ReturnRequested { order, reason });
+    Ok(())
+}
+
+/// The return waits for an answer, and the actor may give it: the round's third is a supervisor's to decide.
+fn return_asked(steps: &Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    if steps.order(order)?.status != Status::ReturnAsked {
+        return Err(Rejection::NoReturnAsked { order });
+    }
+    let third = steps.ticket.round.returns >= steps.context.policy.constants.returns_to_supervisor;
+    match (third, steps.context.actor.role) {
+        (true, Role::Supervisor) | (false, Role::Dispatch) => Ok(()),
+        (true, _) => {
+            Err(Rejection::NotYours { whose: "a supervisor: it is the round's third return".into() })
+        }
+        (false, _) => Err(Rejection::NotYours { whose: "dispatch".into() }),
+    }
+}
+
+fn grant_return(
+    steps: &mut Steps<'_>,
+    order: OrderNo,
+    replacement: Option<NewOrder>,
+) -> Result<(), Rejection> {
+    return_asked(steps, order)?;
+    let replacement = successor(steps, order, replacement)?;
+    steps.push(Event::ReturnGranted { order });
+    if let Some(replacement) = replacement {
+        issue(steps, replacement, Some(order));
+    }
+    Ok(())
+}
+
+/// A lead is taken away only with a new lead; an assist may have a new assist.
+fn successor(
+    steps: &Steps<'_>,
+    order: OrderNo,
+    replacement: Option<NewOrder>,
+) -> Result<Option<NewOrder>, Rejection> {
+    let known = steps.order(order)?;
+    match (known.part, &replacement) {
+        (Part::Lead, None) => return Err(Rejection::NewLeadNeeded),
+        (part, Some(new)) if new.part != part => {
+            return Err(Rejection::invalid("replacement.part", Problem::Unfit("it takes the other's part")));
+        }
+        _ => {}
+    }
+    if let Some(new) = &replacement {
+        check_order(steps, new)?;
+        let others = steps.ticket.orders.iter().filter(|other| other.number != order && other.is_open());
+        if others.into_iter().any(|other| other.unit == new.unit) {
+            return Err(Rejection::UnitHasOrder { unit: new.unit.clone() });
+        }
+    }
+    Ok(replacement)
+}
+
+fn release(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    required("reason", &reason)?;
+    let known = steps.order(order)?;
+    if known.part != Part::Assist {
+        return Err(Rejection::WrongPart { order });
+    }
+    match known.status {
+        Status::Released => Ok(()),
+        _ if !known.is_open() => Err(Rejection::OrderEnded { order }),
+        _ => {
+            steps.push(Event::Released { order, reason });
+            Ok(())
+        }
+    }
+}
+
+fn recall(
+    steps: &mut Steps<'_>,
+    order: OrderNo,
+    reason: Sealed,
+    replacement: Option<NewOrder>,
+) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    required("reason", &reason)?;
+    if !steps.order(order)?.is_open() {
+        return Err(Rejection::OrderEnded { order });
+    }
+    let replacement = successor(steps, order, replacement)?;
+    steps.push(Event::Recalled { order, reason: Some(reason) });
+    if let Some(replacement) = replacement {
+        issue(steps, replacement, Some(order));
+    }
+    Ok(())
+}
+
+fn ask_extension(
+    steps: &mut Steps<'_>,
+    order: OrderNo,
+    until: Timestamp,
+    reason: Sealed,
+) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    required("reason", &reason)?;
+    if !steps.own_order(order)?.is_open() {
+        return Err(Rejection::OrderEnded { order });
+    }
+    extendable(steps, order, until)?;
+    steps.push(Event::ExtensionAsked { order, until, reason });
+    Ok(())
+}
+
+fn grant_extension(steps: &mut Steps<'_>, order: OrderNo, until: Option<Timestamp>) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    let asked = steps.order(order)?.extension_asked.ok_or(Rejection::NoExtensionAsked { order })?;
+    let until = until.unwrap_or(asked);
+    let restated = clock::restated(extendable(steps, order, until)?, until);
+    steps.push(Event::ExtensionGranted { order, until });
+    steps.push(restated);
+    Ok(())
+}
+
+/// The order's clock runs still, and the new moment passes no outside or statutory deadline.
+fn extendable<'s>(steps: &'s Steps<'_>, order: OrderNo, until: Timestamp) -> Result<&'s Clock, Rejection> {
+    let running =
+        steps.ticket.clock(ClockKind::Order, Subject::Order(order)).filter(|clock| clock.is_running());
+    let clock = running.ok_or(Rejection::PastDue { order })?;
+    if until <= clock.start.due {
+        return Err(Rejection::invalid(
+            "until",
+            Problem::Unfit("it must be later than the present due moment"),
+        ));
+    }
+    match clock::outside_or_statutory(&steps.ticket) {
+        Some(latest) if until > latest => Err(Rejection::PastOutsideDeadline { latest }),
+        _ => Ok(clock),
+    }
+}
+
+fn wait_for_assist(steps: &mut Steps<'_>, order: OrderNo, assist: OrderNo) -> Result<(), Rejection> {
+    steps.at_stage(Stage::Reply)?;
+    let lead = steps.own_order(order)?;
+    if lead.part != Part::Lead {
+        return Err(Rejection::WrongPart { order });
+    }
+    if !lead.is_open() {
+        return Err(Rejection::OrderEnded { order });
+    }
+    let waits_already = lead.waits_for == Some(assist);
+    let other = steps.order(assist)?;
+    if other.part != Part::Assist {
+        return Err(Rejection::WrongPart { order: assist });
+    }
+    if !other.is_open() {
+        return Err(Rejection::OrderEnded { order: assist });
+    }
+    if !waits_already {
+        steps.push(Event::WaitingForAssist { order, assist });
+    }
+    Ok(())
+}
+
+/// A new order on top of those that are open.
+fn check_new(steps: &Steps<'_>, order: &NewOrder) -> Result<(), Rejection> {
+    check_order(steps, order)?;
+    if steps.ticket.orders.iter().any(|known| known.is_open() && known.unit == order.unit) {
+        return Err(Rejection::UnitHasOrder { unit: order.unit.clone() });
+    }
+    Ok(())
+}
+
+/// An order is well-formed and not due later than policy says.
+pub(crate) fn check_order(steps: &Steps<'_>, order: &NewOrder) -> Result<(), Rejection> {
+    required("task", &order.task)?;
+    steps.registered("unit", order.unit.as_str())?;
+    let Some(due) = order.due else { return Ok(()) };
+    let now = steps.at();
+    if due <= now {
+        return Err(Rejection::invalid("due", Problem::NotInFuture));
+    }
+    match policy_due(steps) {
+        Some(latest) if due > latest => Err(Rejection::LongerThanPolicy { latest }),
+        _ => Ok(()),
+    }
+}
+
+fn policy_due(steps: &Steps<'_>) -> Option<Timestamp> {
+    let entry = clock::entry(steps, ClockKind::Order, Subject::Ticket)?;
+    Some(deadline(entry.target, steps.at(), entry.warn_percent, steps.context.calendar).due)
+}
+
+/// Issues an order and starts its clock.
+pub(crate) fn issue(steps: &mut Steps<'_>, order: NewOrder, replaces: Option<OrderNo>) {
+    let number = OrderNo(next_number(steps.ticket.orders.len()));
+    let NewOrder { part, unit, task, due } = order;
+    steps.push(Event::Issued { order: number, part, unit, task, replaces });
+    start_clock(steps, number, due);
+}
+
+/// Starts an order's clock: dispatch's deadline, else policy's.
+pub(crate) fn start_clock(steps: &mut Steps<'_>, order: OrderNo, due: Option<Timestamp>) {
+    let now = steps.at();
+    clock::start(steps, ClockKind::Order, Subject::Order(order), now, due.map(Target::Moment));
+}
+
+impl crate::state::Ticket {
+    /// What the lead's reply, and gate 2, still lack of the service's facts.
+    #[must_use]
+    pub fn service_missing(&self) -> Vec<Missing> {
+        match self.kind() {
+            Kind::Complaint => Vec::new(),
+            Kind::Fault => self.fault.missing(),
+            Kind::Install if self.install.is_activated() => Vec::new(),
+            Kind::Install => vec![Missing::Activation],
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A decision in the making: events are folded as they are added, and clocks follow each of them.
+
+use jiff::Timestamp;
+
+use crate::chain::Stage;
+use crate::ids::{EmployeeId, OrderNo};
+use crate::meta::{Context, Meta};
+use crate::order::Order;
+use crate::rejection::{Missing, Problem, Rejection};
+use crate::sealed::Sealed;
+use crate::state::Ticket;
+use crate::ticket::{self, Event};
+use crate::{clock, verdict};
+
+/// The largest sealed text, in bytes of plain text.
+pub const TEXT_BYTES_MAX: usize = 65_536;
+
+/// The largest identifier, reference or name in the clear, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// The sealing's own bytes, beside the text.
+const TAG_BYTES: usize = 16;
+
+pub(crate) struct Steps<'a> {
+    pub(crate) ticket: Ticket,
+    pub(crate) context: &'a Context<'a>,
+    events: Vec<Event>,
+    /// Events that fell due by themselves, at the front.
+    fallen_due: usize,
+}
+
+impl<'a> Steps<'a> {
+    /// Begins a decision on a ticket with what has fallen due by now.
+    pub(crate) fn begin(ticket: &Ticket, context: &'a Context<'a>) -> Self {
+        let mut steps = Self { ticket: ticket.clone(), context, events: Vec::new(), fallen_due: 0 };
+        clock::fall_due(&mut steps);
+        verdict::fall_due(&mut steps);
+        steps.fallen_due = steps.events.len();
+        if steps.ticket.dormant && !context.actor.role.is_system() && steps.ticket.is_open() {
+            clock::wake(&mut steps);
+        }
+        steps
+    }
+
+    /// Begins a ticket with its first event.
+    pub(crate) fn first(ticket: Ticket, event: Event, meta: &Meta, context: &'a Context<'a>) -> Self {
+        let mut steps = Self { ticket, context, events: vec![event.clone()], fallen_due: 0 };
+        ticket::apply(&mut steps.ticket, &event, meta);
+        clock::follow(&mut steps, &event, None);
+        steps
+    }
+
+    /// The events. A command that changed nothing by itself leaves what fell due to the timer.
+    pub(crate) fn finish(self) -> Vec<Event> {
+        let by_timer = self.context.actor.role == crate::actor::Role::Timer;
+        if self.events.len() == self.fallen_due && !by_timer { Vec::new() } else { self.events }
+    }
+
+    /// Adds an event, folds it, and lets the clocks follow.
+    pub(crate) fn push(&mut self, event: impl Into<Event>) {
+        let event = event.into();
+        let index = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        let meta = Meta {
+            id: ticket::event_id(self.ticket.id(), self.context.command, index),
+            revision: self.ticket.revision + 1,
+            recorded_at: self.context.at,
+            occurred_at: event.occurred_at().unwrap_or(self.context.at),
+            actor: self.context.actor.clone(),
+            command: self.context.command,
+            fingerprint: self.context.fingerprint,
+        };
+        let stage = self.ticket.stage;
+        ticket::apply(&mut self.ticket, &event, &meta);
+        self.events.push(event.clone());
+        clock::follow(self, &event, Some(stage));
+    }
+
+    /// The server's time.
+    pub(crate) fn at(&self) -> Timestamp {
+        self.context.at
+    }
+
+    /// The ticket is open.
+    pub(crate) fn open(&self) -> Result<(), Rejection> {
+        if self.ticket.is_open() { Ok(()) } else { Err(Rejection::TicketEnded) }
+    }
+
+    /// The ticket is open, not paused, and at this stage.
+    pub(crate) fn at_stage(&self, needed: Stage) -> Result<(), Rejection> {
+        self.between(needed, needed)
+    }
+
+    /// The ticket is open, not paused, and between these stages, both included.
+    pub(crate) fn between(&self, first: Stage, last: Stage) -> Result<(), Rejection> {
+        self.open()?;
+        let now = self.ticket.stage;
+        if now < first {
+            Err(out_of_turn(now, first))
+        } else if now > last {
+            Err(out_of_turn(now, last))
+        } else if self.ticket.pause.is_some() {
+            Err(Rejection::TicketPaused)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The actor belongs to the order's unit.
+    pub(crate) fn own_order(&self, order: OrderNo) -> Result<&Order, Rejection> {
+        let order = self.order(order)?;
+        self.own_unit(&order.unit)?;
+        Ok(order)
+    }
+
+    /// The actor belongs to the unit.
+    pub(crate) fn own_unit(&self, unit: &crate::ids::UnitId) -> Result<(), Rejection> {
+        if self.context.actor.unit == *unit {
+            Ok(())
+        } else {
+            Err(Rejection::NotYours { whose: unit.to_string() })
+        }
+    }
+
+    /// The order exists.
+    pub(crate) fn order(&self, order: OrderNo) -> Result<&Order, Rejection> {
+        self.ticket.order(order).ok_or(Rejection::UnknownOrder { order })
+    }
+
+    /// The unit stands in the policy's register.
+    pub(crate) fn registered(&self, field: &'static str, unit: &str) -> Result<(), Rejection> {
+        registered(self.context, field, unit)
+    }
+
+    /// The actor handled nothing on this ticket; the server's own identities handle nothing.
+    pub(crate) fn not_own_work(&self) -> Result<(), Rejection> {
+        self.no_part(|part| part.handled)
+    }
+
+    /// The actor had no part in this ticket at all.
+    pub(crate) fn no_part_at_all(&self) -> Result<(), Rejection> {
+        self.no_part(|part| part.handled || part.judged)
+    }
+
+    fn no_part(&self, counts: impl Fn(&crate::state::Part) -> bool) -> Result<(), Rejection> {
+        let actor = &self.context.actor;
+        if !actor.role.is_system() && self.ticket.people.get(&actor.id).is_some_and(counts) {
+            return Err(Rejection::OwnWork);
+        }
+        Ok(())
+    }
+
+    /// A fact's moment: now, or earlier with evidence; not before the intake, never in the future.
+    pub(crate) fn fact_time(
+        &self,
+        occurred_at: Option<Timestamp>,
+        evidence: bool,
+    ) -> Result<Timestamp, Rejection> {
+        let now = self.at();
+        let at = occurred_at.unwrap_or(now);
+        let wrong = |problem| Err(Rejection::invalid("occurred_at", problem));
+        if at > now {
+            return wrong(Problem::InFuture);
+        }
+        if at < self.ticket.intake.taken_in_at {
+            return wrong(Problem::BeforeIntake);
+        }
+        if at < now && !evidence {
+            return wrong(Problem::NeedsEvidence);
+        }
+        Ok(at)
+    }
+}
+
+/// The refusal of a command that comes too early or too late on the chain.
+pub(crate) fn out_of_turn(now: Stage, needed: Stage) -> Rejection {
+    let missing = if now < needed {
+        let between = Stage::ALL.into_iter().filter(|stage| (now..needed).contains(stage));
+        between.map(Missing::Completion).collect()
+    } else {
+        vec![Missing::NewRound]
+    };
+    Rejection::OutOfTurn { now, needed, missing }
+}
+
+pub(crate) fn registered(context: &Context<'_>, field: &'static str, unit: &str) -> Result<(), Rejection> {
+    if context.policy.unit(unit).is_some() {
+        return Ok(());
+    }
+    Err(Rejection::invalid(field, Problem::NotRegistered(unit.to_owned())))
+}
+
+/// A sealed text that must be there.
+pub(crate) fn required(field: &'static str, text: &Sealed) -> Result<(), Rejection> {
+    if text.is_empty() {
+        return Err(Rejection::invalid(field, Problem::Required));
+    }
+    bounded(field, text)
+}
+
+/// A sealed text that is not too long.
+pub(crate) fn bounded(field: &'static str, text: &Sealed) -> Result<(), Rejection> {
+    if text.ciphertext.len() > TEXT_BYTES_MAX + TAG_BYTES {
+        return Err(Rejection::invalid(field, Problem::TooLong(TEXT_BYTES_MAX)));
+    }
+    Ok(())
+}
+
+/// A name or reference in the clear that must be there.
+pub(crate) fn named(field: &'static str, text: &str) -> Result<(), Rejection> {
+    if text.trim().is_empty() {
+        return Err(Rejection::invalid(field, Problem::Required));
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(Rejection::invalid(field, Problem::TooLong(NAME_BYTES_MAX)));
+    }
+    Ok(())
+}
+
+/// People who did work, at least one.
+pub(crate) fn people(field: &'static str, people: &[EmployeeId]) -> Result<(), Rejection> {
+    if people.is_empty() {
+        return Err(Rejection::invalid(field, Problem::Required));
+    }
+    people.iter().try_for_each(|person| named(field, person.as_str()))
+}
