@@ -105,10 +105,6 @@ impl Hub {
         self.published.send_modify(|p| p.size = size);
     }
 
-    pub(crate) fn size(&self) -> u64 {
-        self.published.borrow().size
-    }
-
     pub(crate) fn close(&self) {
         self.published.send_modify(|p| p.closed = true);
     }

@@ -1,16 +1,22 @@
 //! Event logs behind one trait: segmented on disk, and in memory.
 //!
-//! [`EventLog`] is the trait, [`MemoryLog`] the engine in memory. The log knows nothing of tickets: kinds and tags are text, metadata
+//! [`EventLog`] is the trait, [`SegmentedLog`] the log of record, [`MemoryLog`] the same in memory; both pass [`contract`]. [`Reader`]
+//! and [`verify`] read a directory beside a running writer. The log knows nothing of tickets: kinds and tags are text, metadata
 //! and payload are bytes.
 
 mod api;
+pub mod contract;
+pub mod disk;
 mod error;
 mod event;
 mod filter;
 mod header;
 mod hub;
 mod memory;
+mod reader;
+mod segmented;
 pub mod tree;
+mod verify;
 
 pub use api::{Delivery, EventLog, Feed, Subscription};
 pub use error::{Damage, Error};
@@ -22,3 +28,6 @@ pub use event::{
 pub use filter::Filter;
 pub use header::{View, leaf_hash};
 pub use memory::MemoryLog;
+pub use reader::{Reader, part_of};
+pub use segmented::{Fatal, Options, SegmentedLog};
+pub use verify::{Progress, Report, verify, verify_on};

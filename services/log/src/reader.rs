@@ -1,0 +1,232 @@
+//! Reading a log's directory without its lock, while a writer may be at work, up to the last whole group at the time of opening.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::disk::{Access, Disk, RealDisk};
+use crate::segmented::format::{self, HEADER_BYTES, Record};
+use crate::segmented::layout::{Layout, Segment};
+use crate::segmented::store::Store;
+use crate::segmented::walk::{Contents, Raw, Walk};
+use crate::tree::{self, Hash};
+use crate::{Direction, Error, Filter, Head, Page, Position, Recorded, StreamName, View, header};
+
+/// A log's directory, open to read.
+///
+/// Scanning needs nothing but this. Reading by stream or position needs an index, which the first such call loads.
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    segments: Vec<Segment>,
+    head: Head,
+    index: Mutex<Index>,
+}
+
+enum Index {
+    /// What the last segment holds, as found on opening.
+    Unloaded(Option<Contents>),
+    Loaded(Arc<Store>),
+}
+
+impl Reader {
+    /// Opens a directory. Reads the last segment.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let disk = RealDisk::open(dir).map_err(Error::io(format!("open {}", dir.display())))?;
+        Self::open_on(Arc::new(disk))
+    }
+
+    /// Opens the log on a given disk.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_on(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        let Layout { segments, .. } = Layout::read(&*disk, Access::Read)?;
+        let last = segments.last().map(|s| s.walk_last(true, &mut |_| ())).transpose()?;
+        let head =
+            last.as_ref().map_or(Head { position: None, size: 0, root: tree::empty_root() }, |c| Head {
+                position: c.frontier.size().checked_sub(1).map(Position::new),
+                size: c.frontier.size(),
+                root: c.frontier.root(),
+            });
+        Ok(Self { disk, segments, head, index: Mutex::new(Index::Unloaded(last)) })
+    }
+
+    /// The last whole group at the time of opening.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Goes over all events in order, with their bytes where they lie. The answer of `each` may end it early.
+    ///
+    /// # Errors
+    /// What `each` answers; [`Error::Damaged`], [`Error::Io`].
+    pub fn scan<E: From<Error>>(
+        &self,
+        each: impl FnMut(&View<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        self.scan_part(0, 1, each)
+    }
+
+    /// Goes over the events of one of `parts` parts of the streams, in order. A stream lies in one part whole, see [`part_of`].
+    ///
+    /// Checksums of other parts' events are left to whoever scans those.
+    ///
+    /// # Errors
+    /// What `each` answers; [`Error::Damaged`], [`Error::Io`].
+    pub fn scan_part<E: From<Error>>(
+        &self,
+        part: usize,
+        parts: usize,
+        mut each: impl FnMut(&View<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        for (n, segment) in self.segments.iter().enumerate() {
+            let mut walk = Walk::new(&*segment.file, HEADER_BYTES);
+            let mut position = segment.header.base();
+            let end = self.segments.get(n + 1).map_or(self.head.size, |s| s.header.base());
+            while position < end {
+                let raw = walk.raw().map_err(Error::io(format!("read {}", segment.name())))?;
+                let (offset, bytes) = match raw {
+                    Raw::Record { offset, bytes } => (offset, bytes),
+                    Raw::End { offset } => {
+                        return Err(E::from(segment.damage(offset, position, "events are missing").into()));
+                    }
+                    Raw::Bad { offset, reason } => {
+                        return Err(E::from(segment.damage(offset, position, reason).into()));
+                    }
+                };
+                let damaged = |reason: &str| Error::from(segment.damage(offset, position, reason));
+                if !format::is_commit(bytes) {
+                    // What is too short to have a name is bad: part 0 finds it out below.
+                    let name = header::stream_of(&bytes[format::FRAME..]).unwrap_or_default();
+                    if part_of_bytes(name, parts) != part {
+                        position += 1;
+                        continue;
+                    }
+                }
+                match format::record(bytes, position).map_err(damaged)? {
+                    Record::Commit(_) => {}
+                    Record::Event(body) => {
+                        let view = header::decode(position, body).map_err(damaged)?;
+                        position += 1;
+                        if each(&view)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over all events on several threads, each with its own state and its own part of the streams; answers the states.
+    ///
+    /// # Errors
+    /// The first that any thread meets, the others run to their end; [`Error::Damaged`], [`Error::Io`].
+    pub fn scan_parallel<T: Send, E: From<Error> + Send>(
+        &self,
+        threads: usize,
+        start: impl Fn(usize) -> T + Sync,
+        each: impl Fn(&mut T, &View<'_>) -> Result<(), E> + Sync,
+    ) -> Result<Vec<T>, E> {
+        let parts = threads.max(1);
+        let run = |part| {
+            let mut state = start(part);
+            self.scan_part(part, parts, |view| each(&mut state, view).map(ControlFlow::Continue))?;
+            Ok(state)
+        };
+        let run = &run;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..parts).map(|part| scope.spawn(move || run(part))).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, Result<T, E>>| match thread.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            // All are joined before the first error ends it: a panic must not be swallowed behind one.
+            threads.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    fn store(&self) -> Result<Arc<Store>, Error> {
+        let mut index = self.index.lock();
+        let last = match &mut *index {
+            Index::Loaded(store) => return Ok(Arc::clone(store)),
+            // Cloned, since loading may fail and be tried again.
+            Index::Unloaded(last) => last.clone(),
+        };
+        let store = Arc::new(Store::load(&*self.disk, self.segments.clone(), last)?.store);
+        *index = Index::Loaded(Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// As [`crate::EventLog::read_stream`].
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn read_stream(
+        &self,
+        stream: &StreamName,
+        from_revision: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error> {
+        Ok(self.store()?.read_stream(stream, from_revision, direction, limit, false)?.unwrap_or_default())
+    }
+
+    /// As [`crate::EventLog::read_all`].
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn read_all(
+        &self,
+        from: Option<Position>,
+        direction: Direction,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        self.store()?.read_all(from, direction, filter, limit)
+    }
+
+    /// As [`crate::EventLog::root_at`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Damaged`], [`Error::Io`].
+    pub fn root_at(&self, size: u64) -> Result<Hash, Error> {
+        self.store()?.root_at(size)
+    }
+
+    /// As [`crate::EventLog::inclusion_proof`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Damaged`], [`Error::Io`].
+    pub fn inclusion_proof(&self, leaf: u64, size: u64) -> Result<Vec<Hash>, Error> {
+        self.store()?.inclusion_proof(leaf, size)
+    }
+
+    /// As [`crate::EventLog::consistency_proof`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Damaged`], [`Error::Io`].
+    pub fn consistency_proof(&self, old: u64, size: u64) -> Result<Vec<Hash>, Error> {
+        self.store()?.consistency_proof(old, size)
+    }
+}
+
+/// Which of `parts` parts a stream belongs to.
+#[must_use]
+pub fn part_of(stream: &str, parts: usize) -> usize {
+    part_of_bytes(stream.as_bytes(), parts)
+}
+
+fn part_of_bytes(stream: &[u8], parts: usize) -> usize {
+    if parts <= 1 {
+        return 0;
+    }
+    // Names differ in a few hex digits, often the last: a checksum spreads them over all parts.
+    crc32c::crc32c(stream) as usize % parts
+}

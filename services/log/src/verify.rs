@@ -1,0 +1,168 @@
+//! Reading everything again, and checking all that can be checked without a signed head from elsewhere.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::disk::{Access, Disk, RealDisk};
+use crate::segmented::layout::{Layout, Segment};
+use crate::segmented::walk::Contents;
+use crate::tree;
+use crate::{Damage, Error, Head, Position};
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Whether everything is as it was written.
+    pub ok: bool,
+    /// Events in whole segments before any damage.
+    pub events: u64,
+    /// Groups in the same.
+    pub groups: u64,
+    /// Bytes in the same, headers of segments included.
+    pub bytes: u64,
+    /// Size and root of the tree over these events.
+    pub head: Head,
+    /// The first place that is not as it was written.
+    pub damage: Option<Damage>,
+}
+
+/// How far a verification is, in bytes: done, and in all (an estimate, since the last segment may be used in part).
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Reads all of a log's directory again, on several threads: checksums, headers, dense revisions in every stream, size and root of the
+/// tree in every commit. Takes no lock; a writer may be at work.
+///
+/// # Errors
+/// [`Error::Io`]. Damage is no error but part of the report.
+pub fn verify(dir: &Path, threads: usize, progress: Progress<'_>) -> Result<Report, Error> {
+    let disk = RealDisk::open(dir).map_err(Error::io(format!("open {}", dir.display())))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    verify_on(&disk, threads, progress)
+}
+
+/// Verifies the log on a given disk.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -> Result<Report, Error> {
+    let segments = match Layout::read(&**disk, Access::Read) {
+        Ok(layout) => layout.segments,
+        Err(Error::Damaged(damage)) => {
+            return Ok(Report { ok: false, damage: Some(damage), ..Report::empty() });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut total = 0;
+    for segment in &segments {
+        total += segment.file.len().map_err(Error::io(format!("read {}", segment.name())))?;
+    }
+    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let merge = Mutex::new(Merge::default());
+    let work = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(segment) = segments.get(n) else { return };
+            let mut told = 0;
+            let mut step = |offset: u64| {
+                if offset - told >= 1 << 20 {
+                    let done = done.fetch_add(offset - told, Ordering::Relaxed) + (offset - told);
+                    told = offset;
+                    progress(done, total);
+                }
+            };
+            let walked = match segments.get(n + 1) {
+                Some(next) => segment.walk_sealed(&next.header, &mut step),
+                None => segment.walk_last(true, &mut step),
+            };
+            if !merge.lock().add(&segments, n, walked) {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, segments.len().max(1)) {
+            scope.spawn(work);
+        }
+    });
+    let Merge { mut report, error, .. } = merge.into_inner();
+    match error {
+        None => progress(report.bytes, report.bytes),
+        Some(Error::Damaged(damage)) => {
+            report.ok = false;
+            report.damage = Some(damage);
+        }
+        Some(error) => return Err(error),
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn empty() -> Self {
+        let head = Head { position: None, size: 0, root: tree::empty_root() };
+        Self { ok: true, events: 0, groups: 0, bytes: 0, head, damage: None }
+    }
+}
+
+/// Puts what was found in segments, which come in any order, together in theirs.
+struct Merge {
+    waiting: HashMap<usize, Result<Contents, Error>>,
+    next: usize,
+    /// Number of events of each stream so far.
+    streams: HashMap<Box<str>, u64>,
+    report: Report,
+    error: Option<Error>,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self {
+            waiting: HashMap::new(),
+            next: 0,
+            streams: HashMap::new(),
+            report: Report::empty(),
+            error: None,
+        }
+    }
+}
+
+impl Merge {
+    /// Takes a segment; answers whether to go on.
+    fn add(&mut self, segments: &[Segment], n: usize, walked: Result<Contents, Error>) -> bool {
+        self.waiting.insert(n, walked);
+        while self.error.is_none()
+            && let Some(walked) = self.waiting.remove(&self.next)
+        {
+            let segment = &segments[self.next];
+            self.next += 1;
+            if let Err(error) = walked.and_then(|contents| self.follow(segment, contents)) {
+                self.error = Some(error);
+            }
+        }
+        self.error.is_none()
+    }
+
+    fn follow(&mut self, segment: &Segment, contents: Contents) -> Result<(), Error> {
+        let size = contents.frontier.size();
+        for (name, run) in contents.streams {
+            let count = self.streams.get(&name).copied().unwrap_or(0);
+            if count != run.first_revision {
+                let place = run.places.first().copied().unwrap_or(0);
+                let offset = contents.offsets.get(place as usize).copied().unwrap_or(0);
+                let reason =
+                    format!("{name} goes on with revision {} instead of {count}", run.first_revision);
+                return Err(segment.damage(offset.into(), contents.base + u64::from(place), reason).into());
+            }
+            self.streams.insert(name, count + run.places.len() as u64);
+        }
+        self.report.events = size;
+        self.report.groups += contents.groups;
+        self.report.bytes += contents.end;
+        self.report.head =
+            Head { position: size.checked_sub(1).map(Position::new), size, root: contents.frontier.root() };
+        Ok(())
+    }
+}
