@@ -75,7 +75,10 @@ pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -
                 }
             };
             let walked = match segments.get(n + 1) {
-                Some(next) => segment.walk_sealed(&next.header, &mut step),
+                Some(next) => segment.walk_sealed(&next.header, &mut step).and_then(|contents| {
+                    segment.check_rest(&contents)?;
+                    Ok(contents)
+                }),
                 None => segment.walk_last(true, &mut step),
             };
             if !merge.lock().add(&segments, n, walked) {

@@ -51,6 +51,22 @@ impl Segment {
         Ok(contents)
     }
 
+    /// Checks that nothing lies behind the last group of a segment that another follows.
+    pub(crate) fn check_rest(&self, contents: &Contents) -> Result<(), Error> {
+        let (mut at, mut buffer) = (contents.end, vec![0; 1 << 20]);
+        loop {
+            let n = self.read(&mut buffer, at)?;
+            if let Some(stray) = buffer[..n].iter().position(|&b| b != 0) {
+                let reason = "there is something behind the last group";
+                return Err(self.damage(at + stray as u64, contents.frontier.size(), reason).into());
+            }
+            if n < buffer.len() {
+                return Ok(());
+            }
+            at += n as u64;
+        }
+    }
+
     /// Walks over the last segment up to its last whole group.
     pub(crate) fn walk_last(&self, live: bool, progress: &mut dyn FnMut(u64)) -> Result<Contents, Error> {
         let reading = || Error::io(format!("read {}", self.name()));
