@@ -1,7 +1,15 @@
 //! Customers: tier, segment and the tickets they have; their keys hang on the id (domain.md sections 8 to 10).
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
 use crate::ids::{CustomerId, TicketId};
 use crate::intake::{Segment, Tier};
+use crate::memory::Memory;
+use crate::meta::{Context, Meta};
+use crate::rejection::Rejection;
+use crate::steps::described;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +49,67 @@ pub enum Event {
         /// On whose word; no personal data.
         reason: String,
     },
+}
+
+/// A customer, folded from its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customer {
+    /// The id; random.
+    pub id: CustomerId,
+    /// Keyed hash of the phone number.
+    pub phone_hash: [u8; 16],
+    /// Tier.
+    pub tier: Tier,
+    /// Segment.
+    pub segment: Segment,
+    /// Tickets that are open.
+    pub open: BTreeSet<TicketId>,
+    /// The key was erased.
+    pub erased: bool,
+    /// The last event's revision.
+    pub revision: u64,
+    /// The last event's recorded moment.
+    pub last_recorded_at: Timestamp,
+    /// Commands and what they did.
+    pub commands: Memory,
+}
+
+/// Folds one event. Nothing comes of an event before `Registered`.
+#[must_use]
+pub fn evolve(customer: Option<Customer>, event: &Event, meta: &Meta) -> Option<Customer> {
+    let mut customer = match (customer, event) {
+        (Some(customer), _) => customer,
+        (None, Event::Registered { customer, phone_hash, tier, segment }) => Customer {
+            id: *customer,
+            phone_hash: *phone_hash,
+            tier: *tier,
+            segment: *segment,
+            open: BTreeSet::new(),
+            erased: false,
+            revision: meta.revision,
+            last_recorded_at: meta.recorded_at,
+            commands: Memory::default(),
+        },
+        (None, _) => return None,
+    };
+    match event {
+        Event::Registered { .. } => {}
+        Event::TierChanged { tier, segment, .. } => {
+            customer.tier = *tier;
+            customer.segment = *segment;
+        }
+        Event::TicketOpened { ticket } => {
+            customer.open.insert(*ticket);
+        }
+        Event::TicketEnded { ticket } => {
+            customer.open.remove(ticket);
+        }
+        Event::Erased { .. } => customer.erased = true,
+    }
+    customer.revision = meta.revision;
+    customer.last_recorded_at = meta.recorded_at;
+    customer.commands.note(meta);
+    Some(customer)
 }
 
 /// What may be asked.
@@ -83,4 +152,55 @@ pub enum Command {
         /// Evidence: receipts or dues still owed on the customer's ended tickets.
         still_owed: bool,
     },
+}
+
+/// Decides a command: the events it adds, none where what it asks for already holds.
+///
+/// # Errors
+/// A [`Rejection`] that states the fact against it.
+pub fn decide(
+    customer: Option<&Customer>,
+    _context: &Context<'_>,
+    command: Command,
+) -> Result<Vec<Event>, Rejection> {
+    let Some(known) = customer else {
+        let Command::Register { customer, phone_hash, tier, segment } = command else {
+            return Err(Rejection::DoesNotExist);
+        };
+        return Ok(vec![Event::Registered { customer, phone_hash, tier, segment }]);
+    };
+    let events = match command {
+        Command::Register { customer, phone_hash, .. } => {
+            // Tier and segment change by their own command.
+            if known.id != customer || known.phone_hash != phone_hash {
+                return Err(Rejection::AlreadyExists);
+            }
+            None
+        }
+        Command::ChangeTier { tier, segment, reason } => {
+            described("reason", &reason)?;
+            not_erased(known)?;
+            let changed = (known.tier, known.segment) != (tier, segment);
+            changed.then_some(Event::TierChanged { tier, segment, reason })
+        }
+        Command::NoteTicketOpened { ticket } => {
+            not_erased(known)?;
+            (!known.open.contains(&ticket)).then_some(Event::TicketOpened { ticket })
+        }
+        Command::NoteTicketEnded { ticket } => {
+            known.open.contains(&ticket).then_some(Event::TicketEnded { ticket })
+        }
+        Command::Erase { reason, still_owed } => {
+            described("reason", &reason)?;
+            if !known.erased && (still_owed || !known.open.is_empty()) {
+                return Err(Rejection::CustomerHasOpenCases);
+            }
+            (!known.erased).then_some(Event::Erased { reason })
+        }
+    };
+    Ok(events.into_iter().collect())
+}
+
+fn not_erased(customer: &Customer) -> Result<(), Rejection> {
+    if customer.erased { Err(Rejection::AlreadyEnded) } else { Ok(()) }
 }

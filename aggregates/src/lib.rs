@@ -16,6 +16,7 @@ pub mod gate;
 pub mod ids;
 pub mod install;
 pub mod intake;
+pub mod memory;
 pub mod meta;
 pub mod money;
 pub mod notice;
@@ -29,4 +30,4 @@ mod steps;
 pub mod ticket;
 pub mod verdict;
 
-pub use steps::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use steps::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};

@@ -105,6 +105,9 @@ pub enum Problem {
     /// Longer than allowed.
     #[error("is longer than {0} bytes")]
     TooLong(usize),
+    /// More elements than allowed.
+    #[error("has more than {0} elements")]
+    TooMany(usize),
     /// Not in the policy's register.
     #[error("is not in the register: {0}")]
     NotRegistered(String),
@@ -466,6 +469,10 @@ rejections! {
     DoesNotExist => Unknown, "DOES_NOT_EXIST", "it does not exist";
     /// It is over.
     AlreadyEnded => Rule, "ALREADY_ENDED", "it is over";
+    /// No corrective action is planned.
+    ActionMissing => Rule, "ACTION_MISSING", "no corrective action is planned";
+    /// The planned work has begun.
+    WorkBegun => Rule, "WORK_BEGUN", "the work has begun: say that it is over instead";
     /// The corrective action was not carried out.
     ActionOpen => Rule, "ACTION_OPEN", "the corrective action was not carried out";
     /// The customer has open tickets, receipts or dues.

@@ -11,9 +11,10 @@ use crate::contact::Request;
 use crate::custody::Custody;
 use crate::fault::FaultState;
 use crate::gate::{Gate, Measure};
-use crate::ids::{CommandId, EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId};
+use crate::ids::{EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId};
 use crate::install::InstallState;
 use crate::intake::{FirstOwner, Intake, Kind};
+pub use crate::memory::{Done, Memory};
 use crate::meta::Meta;
 use crate::money::Due;
 use crate::order::Order;
@@ -83,17 +84,6 @@ pub struct Part {
     pub handled: bool,
     /// Inspected, reported, assessed, signed off or waived.
     pub judged: bool,
-}
-
-/// What a command did, so that a repeat answers the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// Its first event.
-    pub first_revision: u64,
-    /// Its last event.
-    pub last_revision: u64,
-    /// Keyed hash of its request.
-    pub fingerprint: [u8; 16],
 }
 
 /// Who recorded a fact, which decides who may correct it.
@@ -187,7 +177,7 @@ pub struct Ticket {
     /// Facts and who recorded them.
     pub facts: BTreeMap<EventId, FactRecord>,
     /// Commands and what they did.
-    pub commands: BTreeMap<CommandId, Done>,
+    pub commands: Memory,
 }
 
 impl Ticket {

@@ -18,6 +18,9 @@ pub const TEXT_BYTES_MAX: usize = 65_536;
 /// The largest identifier, reference or name in the clear, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// The longest list that one command may bring.
+pub const LIST_MAX: usize = 100;
+
 /// The sealing's own bytes, beside the text.
 const TAG_BYTES: usize = 16;
 
@@ -216,10 +219,27 @@ pub(crate) fn named(field: &'static str, text: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// A list that is not too long.
+pub(crate) fn listed<T>(field: &'static str, list: &[T]) -> Result<(), Rejection> {
+    if list.len() > LIST_MAX { Err(Rejection::invalid(field, Problem::TooMany(LIST_MAX))) } else { Ok(()) }
+}
+
+/// A longer text in the clear, without personal data, that must be there.
+pub(crate) fn described(field: &'static str, text: &str) -> Result<(), Rejection> {
+    if text.trim().is_empty() {
+        return Err(Rejection::invalid(field, Problem::Required));
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Rejection::invalid(field, Problem::TooLong(TEXT_BYTES_MAX)));
+    }
+    Ok(())
+}
+
 /// People who did work, at least one.
 pub(crate) fn people(field: &'static str, people: &[EmployeeId]) -> Result<(), Rejection> {
     if people.is_empty() {
         return Err(Rejection::invalid(field, Problem::Required));
     }
+    listed(field, people)?;
     people.iter().try_for_each(|person| named(field, person.as_str()))
 }

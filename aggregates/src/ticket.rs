@@ -146,12 +146,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     }
     ticket.revision = meta.revision;
     ticket.last_recorded_at = meta.recorded_at;
-    let done = ticket.commands.entry(meta.command).or_insert(crate::state::Done {
-        first_revision: meta.revision,
-        last_revision: meta.revision,
-        fingerprint: meta.fingerprint,
-    });
-    done.last_revision = meta.revision;
+    ticket.commands.note(meta);
     ticket.custody.observe(custody::holder(ticket), meta.recorded_at);
 }
 

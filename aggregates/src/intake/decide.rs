@@ -70,7 +70,7 @@ pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
         finding: None,
         ever_returned: false,
         facts: std::collections::BTreeMap::new(),
-        commands: std::collections::BTreeMap::new(),
+        commands: crate::memory::Memory::default(),
     }
 }
 
