@@ -90,7 +90,7 @@ impl Reader {
             let mut position = segment.header.base();
             let end = self.segments.get(n + 1).map_or(self.head.size, |s| s.header.base());
             while position < end {
-                let raw = walk.raw().map_err(Error::io(format!("read {}", segment.name())))?;
+                let raw = walk.raw().map_err(|e| segment.unreadable(e))?;
                 let (offset, bytes) = match raw {
                     Raw::Record { offset, bytes } => (offset, bytes),
                     Raw::End { offset } => {

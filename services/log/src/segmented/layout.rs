@@ -24,8 +24,14 @@ impl Segment {
         format::damage(self.header.ordinal, offset, position, reason)
     }
 
+    /// Not [`Error::io`] with a text made ahead: this is asked for with every record.
+    #[cold]
+    pub(crate) fn unreadable(&self, source: std::io::Error) -> Error {
+        Error::Io { doing: format!("read {}", self.name()), source }
+    }
+
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
-        self.file.read_at(buffer, offset).map_err(Error::io(format!("read {}", self.name())))
+        self.file.read_at(buffer, offset).map_err(|e| self.unreadable(e))
     }
 
     /// Walks over a segment that another follows: all of it must be whole.

@@ -192,8 +192,10 @@ impl Writer {
         let (size, root, start) = (frontier.size(), frontier.root(), self.current.offset);
         Commit { first, size, root, start }.encode(buffer);
         let segment = &self.current.segment;
-        segment.file.write_at(buffer, start).map_err(self.fatal(format!("write to {}", segment.name())))?;
-        segment.file.sync().map_err(self.fatal(format!("sync {}", segment.name())))?;
+        let written = segment.file.write_at(buffer, start).and_then(|()| segment.file.sync());
+        if let Err(error) = written {
+            return Err(self.fatal(format!("write a group to {}", segment.name()))(error));
+        }
 
         self.frontier = frontier;
         self.current.offset += buffer.len() as u64;
