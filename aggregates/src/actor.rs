@@ -65,6 +65,28 @@ impl Role {
     pub fn is_system(self) -> bool {
         matches!(self, Self::Timer | Self::Rule | Self::Import)
     }
+
+    /// Whether people of this role work on tickets: a department's, a unit's or a supervisor's.
+    #[must_use]
+    pub fn is_department(self) -> bool {
+        match self {
+            Self::Desk
+            | Self::Investigation
+            | Self::Dispatch
+            | Self::Unit
+            | Self::Inspection
+            | Self::Reporting
+            | Self::Assessment
+            | Self::Supervisor => true,
+            Self::Auditor
+            | Self::Monitor
+            | Self::Observer
+            | Self::Administrator
+            | Self::Timer
+            | Self::Rule
+            | Self::Import => false,
+        }
+    }
 }
 
 /// A proven identity.

@@ -15,7 +15,7 @@ mod decide;
 mod ends;
 mod fold;
 
-pub(crate) use decide::decide;
+pub(crate) use decide::{check_cause, decide};
 pub(crate) use fold::apply;
 
 /// A stage of the chain. The ticket is in it until its completing event.

@@ -9,6 +9,7 @@ use crate::ids::{ClockNo, EscalationNo, OrderNo, RequestNo};
 use crate::intake::Attachment;
 use crate::sealed::Sealed;
 
+mod correct;
 mod decide;
 mod run;
 

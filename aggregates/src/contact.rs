@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EventId, RequestNo};
 use crate::intake::{Attachment, Kind, OutsideRequest};
 use crate::meta::Meta;
-use crate::order::Part;
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{Ticket, index};
-use crate::steps::{Steps, bounded, named, required};
+use crate::state::{End, Ticket, index};
+use crate::steps::{Steps, attachment, bounded, named, required};
 
 /// Why the customer and the desk talked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -170,10 +169,12 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         }
         Event::UrgeEscalated { .. } => {}
         Event::DelayNotified { .. } => {
+            ticket.contacted = true;
             ticket.delays_notified += 1;
             ticket.handled(meta);
         }
         Event::ReceiptRecorded { request, kind, .. } => {
+            ticket.handled(meta);
             let found = index(request.0).and_then(|index| ticket.requests.get_mut(index));
             if let Some(request) = found {
                 match kind {
@@ -192,6 +193,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             steps.open()?;
             required("said", &said)?;
             answer.iter().try_for_each(|answer| bounded("answer", answer))?;
+            recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
             let occurred_at = steps.fact_time(occurred_at, recording.is_some())?;
             let urge = reason == ContactReason::Urge;
             if gm_hotline && !urge {
@@ -206,6 +208,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         Command::NotifyDelay { expected_at, reason, recording, occurred_at } => {
             steps.open()?;
             required("reason", &reason)?;
+            recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
             if steps.ticket.kind() == Kind::Complaint {
                 return Err(Rejection::WrongKind);
             }
@@ -220,8 +223,12 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             required("content", &content)?;
             named("reference", &reference)?;
             let known = steps.ticket.request(request).ok_or(Rejection::UnknownRequest { request })?;
-            let replied =
-                steps.ticket.orders.iter().any(|order| order.part == Part::Lead && order.replies > 0);
+            // A merged ticket's receipts are the other ticket's to give.
+            if steps.ticket.ended.as_ref().is_some_and(|ended| matches!(ended.how, End::Merged(_))) {
+                return Err(Rejection::TicketEnded);
+            }
+            let replied = steps.ticket.lead_replied_since(1);
+            let replied_again = steps.ticket.lead_replied_since(steps.ticket.opened_round);
             match kind {
                 ReceiptKind::Interim => {}
                 ReceiptKind::Final if !replied => return Err(Rejection::NoReplyYet),
@@ -230,7 +237,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
                 ReceiptKind::Supplementary if !known.supplement_owed => {
                     return Err(Rejection::NoSupplementOwed);
                 }
-                ReceiptKind::Supplementary if !replied => return Err(Rejection::NoReplyYet),
+                ReceiptKind::Supplementary if !replied_again => return Err(Rejection::NoReplyYet),
                 ReceiptKind::Supplementary => {}
             }
             steps.push(Event::ReceiptRecorded { request, kind, content, reference });

@@ -7,7 +7,7 @@ use crate::intake::Kind;
 use crate::meta::Meta;
 use crate::rejection::{Missing, Rejection};
 use crate::sealed::Sealed;
-use crate::state::Ticket;
+use crate::state::{FactKind, Ticket};
 use crate::steps::{Steps, bounded, named, required};
 
 /// A fact about a fault.
@@ -78,6 +78,7 @@ pub struct FaultState {
     pub service_up: Option<(Timestamp, EventId)>,
     /// The customer's own terminal was the cause.
     pub customers_own_terminal: bool,
+    terminal_judged: Option<EventId>,
 }
 
 impl FaultState {
@@ -93,21 +94,61 @@ impl FaultState {
         }
         missing
     }
+
+    /// A reopened fault has to be proved repaired again.
+    pub(crate) fn doubt(&mut self) {
+        self.last_test = None;
+        self.service_up = None;
+    }
 }
 
 pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     let Event::FactRecorded { fact, occurred_at, .. } = event;
     set(ticket, fact, *occurred_at, meta.id);
-    ticket.fact(meta);
+    ticket.fact(fact.kind(), meta);
 }
 
-/// Takes a fact in; a correction takes the same way.
-pub(crate) fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
+impl Fact {
+    pub(crate) fn kind(&self) -> FactKind {
+        match self {
+            Self::LineTested { .. } => FactKind::LineTested,
+            Self::Repaired { .. } => FactKind::Repaired,
+            Self::ServiceUp => FactKind::ServiceUp,
+            Self::TerminalJudged { .. } => FactKind::TerminalJudged,
+            Self::ArrearsPaid { .. } => FactKind::ArrearsPaid,
+        }
+    }
+}
+
+/// Takes a correction in. A fact that a later one has superseded stays superseded.
+pub(crate) fn correct(
+    ticket: &mut Ticket,
+    corrects: EventId,
+    fact: &Fact,
+    occurred_at: Timestamp,
+    by: EventId,
+) {
+    let state = &ticket.fault;
+    let stands = match fact {
+        Fact::LineTested { .. } => state.last_test.is_some_and(|(_, event)| event == corrects),
+        Fact::ServiceUp => state.service_up.is_some_and(|(_, event)| event == corrects),
+        Fact::TerminalJudged { .. } => state.terminal_judged == Some(corrects),
+        Fact::Repaired { .. } | Fact::ArrearsPaid { .. } => false,
+    };
+    if stands {
+        set(ticket, fact, occurred_at, by);
+    }
+}
+
+fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
     let state = &mut ticket.fault;
     match fact {
         Fact::LineTested { passed, .. } => state.last_test = Some((*passed, by)),
         Fact::ServiceUp => state.service_up = Some((occurred_at, by)),
-        Fact::TerminalJudged { customers_own } => state.customers_own_terminal = *customers_own,
+        Fact::TerminalJudged { customers_own } => {
+            state.customers_own_terminal = *customers_own;
+            state.terminal_judged = Some(by);
+        }
         Fact::Repaired { .. } | Fact::ArrearsPaid { .. } => {}
     }
 }

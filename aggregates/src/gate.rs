@@ -194,7 +194,6 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         Event::MeasureServed { .. } => ticket.served = Some(meta.id),
         Event::Waived { gate, .. } => {
             ticket.waived.insert(*gate, meta.id);
-            ticket.judged(meta);
         }
     }
 }

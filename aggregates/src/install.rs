@@ -12,7 +12,7 @@ use crate::intake::Kind;
 use crate::meta::Meta;
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{Ticket, index, next_number};
+use crate::state::{FactKind, Ticket, index, next_number};
 use crate::steps::{Steps, bounded, required};
 
 /// What the customer ordered.
@@ -146,6 +146,8 @@ pub struct Appointment {
     pub outcome: Option<Outcome>,
     /// How often the operator missed it.
     pub missed_by_operator: u32,
+    /// How often the customer missed it.
+    pub missed_by_customer: u32,
 }
 
 /// An install's facts as they are known now.
@@ -155,7 +157,6 @@ pub struct InstallState {
     pub milestones: BTreeMap<Milestone, (Timestamp, EventId)>,
     /// Appointments.
     pub appointments: Vec<Appointment>,
-    missed_by_customer: bool,
 }
 
 impl InstallState {
@@ -168,12 +169,16 @@ impl InstallState {
     /// An appointment was missed, by whomever.
     #[must_use]
     pub fn any_missed(&self) -> bool {
-        self.missed_by_customer
-            || self.appointments.iter().any(|appointment| appointment.missed_by_operator > 0)
+        let missed = |known: &Appointment| known.missed_by_operator > 0 || known.missed_by_customer > 0;
+        self.appointments.iter().any(missed)
     }
 
     fn get(&self, appointment: AppointmentNo) -> Option<&Appointment> {
         self.appointments.get(index(appointment.0)?)
+    }
+
+    fn get_mut(&mut self, appointment: AppointmentNo) -> Option<&mut Appointment> {
+        self.appointments.get_mut(index(appointment.0)?)
     }
 }
 
@@ -181,16 +186,21 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     match event {
         Event::FactRecorded { fact, occurred_at, .. } => {
             set(ticket, fact, *occurred_at, meta.id);
-            ticket.fact(meta);
+            ticket.fact(fact.kind(), meta);
         }
         Event::AppointmentMade { from, until, .. } => {
-            let made = Appointment { from: *from, until: *until, outcome: None, missed_by_operator: 0 };
+            let made = Appointment {
+                from: *from,
+                until: *until,
+                outcome: None,
+                missed_by_operator: 0,
+                missed_by_customer: 0,
+            };
             ticket.install.appointments.push(made);
             ticket.handled(meta);
         }
         Event::AppointmentRescheduled { appointment, from, until, .. } => {
-            let found = index(appointment.0).and_then(|index| ticket.install.appointments.get_mut(index));
-            if let Some(appointment) = found {
+            if let Some(appointment) = ticket.install.get_mut(*appointment) {
                 appointment.from = *from;
                 appointment.until = *until;
                 appointment.outcome = None;
@@ -200,18 +210,69 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     }
 }
 
-/// Takes a fact in; a correction takes the same way.
-pub(crate) fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
+impl Fact {
+    pub(crate) fn kind(&self) -> FactKind {
+        match self {
+            Self::MilestoneReached { milestone } => FactKind::Milestone(*milestone),
+            Self::AppointmentEnded { appointment, outcome } => FactKind::Appointment(*appointment, *outcome),
+        }
+    }
+}
+
+impl Appointment {
+    fn misses(&mut self, outcome: Outcome) -> Option<&mut u32> {
+        match outcome {
+            Outcome::Kept => None,
+            Outcome::MissedByOperator => Some(&mut self.missed_by_operator),
+            Outcome::MissedByCustomer => Some(&mut self.missed_by_customer),
+        }
+    }
+}
+
+/// Takes a correction in. A fact that a later one has superseded stays superseded.
+pub(crate) fn correct(
+    ticket: &mut Ticket,
+    corrects: EventId,
+    old: Option<FactKind>,
+    fact: &Fact,
+    occurred_at: Timestamp,
+    by: EventId,
+) {
+    match fact {
+        Fact::MilestoneReached { milestone } => {
+            let reached = ticket.install.milestones.get(milestone);
+            if reached.is_some_and(|(_, event)| *event == corrects) {
+                set(ticket, fact, occurred_at, by);
+            }
+        }
+        Fact::AppointmentEnded { appointment, outcome } => {
+            let Some(FactKind::Appointment(_, wrong)) = old else { return };
+            let Some(appointment) = ticket.install.get_mut(*appointment) else { return };
+            if let Some(misses) = appointment.misses(wrong) {
+                *misses = misses.saturating_sub(1);
+            }
+            if let Some(misses) = appointment.misses(*outcome) {
+                *misses += 1;
+            }
+            // It may have been rescheduled since.
+            if appointment.outcome == Some(wrong) {
+                appointment.outcome = Some(*outcome);
+            }
+        }
+    }
+}
+
+fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
     match fact {
         Fact::MilestoneReached { milestone } => {
             ticket.install.milestones.insert(*milestone, (occurred_at, by));
         }
         Fact::AppointmentEnded { appointment, outcome } => {
-            ticket.install.missed_by_customer |= *outcome == Outcome::MissedByCustomer;
-            let found = index(appointment.0).and_then(|index| ticket.install.appointments.get_mut(index));
-            if let Some(appointment) = found {
+            if let Some(appointment) = ticket.install.get_mut(*appointment) {
                 appointment.outcome = Some(*outcome);
-                appointment.missed_by_operator += u32::from(*outcome == Outcome::MissedByOperator);
+                if let Some(misses) = appointment.misses(*outcome) {
+                    *misses += 1;
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::ids::{DueNo, EventId};
 use crate::meta::Meta;
 use crate::rejection::{Problem, Rejection};
 use crate::state::{Ticket, index, next_number};
-use crate::steps::{Steps, named};
+use crate::steps::{Steps, listed, named};
 
 /// Why money is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +133,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             if because.is_empty() {
                 return Err(Rejection::invalid("because", Problem::Required));
             }
+            listed("because", &because)?;
             let due = DueNo(next_number(steps.ticket.dues.len()));
             steps.push(Event::Accrued { due, reason, amount_fen, because });
         }

@@ -280,6 +280,10 @@ pub struct Order {
     pub extension_asked: Option<Timestamp>,
     /// How often it was replied to.
     pub replies: u32,
+    /// The round that it belongs to.
+    pub round: u32,
+    /// Which of its round's returns it asked last, from 1; 0 where it asked none.
+    pub return_number: u32,
 }
 
 impl Order {
@@ -303,23 +307,29 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 waits_for: None,
                 extension_asked: None,
                 replies: 0,
+                round: ticket.round.number,
+                return_number: 0,
             });
             if *part == Part::Lead {
                 ticket.round.lead = Some(*order);
             }
             ticket.handled(meta);
         }
-        Event::Accepted { order } => change(ticket, *order, |order| {
-            order.status = Status::Accepted;
-            order.was_accepted = true;
-        }),
+        Event::Accepted { order } => {
+            change(ticket, *order, |order| {
+                order.status = Status::Accepted;
+                order.was_accepted = true;
+            });
+            ticket.handled(meta);
+        }
         Event::Replied { order, cause, done_by, .. } => {
             change(ticket, *order, |order| {
                 order.status = Status::Replied;
                 order.replies += 1;
             });
-            if let Some(Cause::Known(_)) = cause {
-                ticket.cause = Some(meta.id);
+            match cause {
+                Some(Cause::Known(_) | Cause::NewOrder) => ticket.cause = Some(meta.id),
+                Some(Cause::NotYetKnown) | None => {}
             }
             for person in done_by {
                 ticket.people.entry(person.clone()).or_default().handled = true;
@@ -333,7 +343,12 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         Event::ReturnRequested { order, .. } => {
             ticket.round.returns += 1;
             ticket.ever_returned = true;
-            change(ticket, *order, |order| order.status = Status::ReturnAsked);
+            let number = ticket.round.returns;
+            change(ticket, *order, |order| {
+                order.status = Status::ReturnAsked;
+                order.return_number = number;
+            });
+            ticket.handled(meta);
         }
         Event::ReturnGranted { order } => {
             change(ticket, *order, |order| order.status = Status::Returned);
@@ -353,6 +368,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         }
         Event::ExtensionAsked { order, until, .. } => {
             change(ticket, *order, |order| order.extension_asked = Some(*until));
+            ticket.handled(meta);
         }
         Event::ExtensionGranted { order, .. } | Event::ExtensionRefused { order, .. } => {
             change(ticket, *order, |order| order.extension_asked = None);
@@ -360,6 +376,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         }
         Event::WaitingForAssist { order, assist } => {
             change(ticket, *order, |order| order.waits_for = Some(*assist));
+            ticket.handled(meta);
         }
     }
 }

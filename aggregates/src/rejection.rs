@@ -372,11 +372,11 @@ rejections! {
         /// The number.
         verdict: VerdictNo,
     } => Rule, "NO_APPEAL", "there is no undecided appeal against verdict {verdict}";
-    /// Not at fault: nothing to carry out.
+    /// Nothing to carry out, or to reverse.
     NoPenalty {
         /// The number.
         verdict: VerdictNo,
-    } => Rule, "NO_PENALTY", "verdict {verdict} carries no penalty in money";
+    } => Rule, "NO_PENALTY", "verdict {verdict} carries no such penalty";
     /// No such measure.
     UnknownMeasure {
         /// The number.

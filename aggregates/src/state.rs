@@ -11,8 +11,10 @@ use crate::contact::Request;
 use crate::custody::Custody;
 use crate::fault::FaultState;
 use crate::gate::{Gate, Measure};
-use crate::ids::{EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId};
-use crate::install::InstallState;
+use crate::ids::{
+    AppointmentNo, EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId,
+};
+use crate::install::{InstallState, Milestone, Outcome};
 use crate::intake::{FirstOwner, Intake, Kind};
 pub use crate::memory::{Done, Memory};
 use crate::meta::Meta;
@@ -51,6 +53,8 @@ pub struct Round {
     pub lead: Option<OrderNo>,
     /// Returns asked in this round.
     pub returns: u32,
+    /// How often the desk sent the lead's reply back in this round.
+    pub sent_back: u32,
     /// The last answer given in this round.
     pub answer: Option<(Answer, EventId)>,
     /// How feedback was passed, and by which event.
@@ -68,6 +72,7 @@ impl Round {
             number,
             lead: None,
             returns: 0,
+            sent_back: 0,
             answer: None,
             passed: None,
             reply: None,
@@ -80,17 +85,42 @@ impl Round {
 /// What a person did on a ticket; nobody judges their own work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// Took in, investigated, dispatched, replied, recorded facts or feedback, called the customer.
+    /// Took in, investigated, dispatched, replied, recorded facts or feedback, called the customer, paused it.
     pub handled: bool,
-    /// Inspected, reported, assessed, signed off or waived.
+    /// Inspected, reported, assessed or signed off. A waiver is no part in the work.
     pub judged: bool,
 }
 
-/// Who recorded a fact, which decides who may correct it.
+/// Which fact an event recorded: a correction puts the same fact right, never another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FactKind {
+    Category,
+    LineTested,
+    Repaired,
+    ServiceUp,
+    TerminalJudged,
+    ArrearsPaid,
+    Milestone(Milestone),
+    Appointment(AppointmentNo, Outcome),
+}
+
+impl FactKind {
+    /// Whether a fact of this kind may take the place of the other.
+    pub(crate) fn corrects(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Appointment(one, _), Self::Appointment(two, _)) => one == two,
+            _ => self == other,
+        }
+    }
+}
+
+/// A fact as it stands: what it is about, and who recorded it, which decides who may correct it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FactRecord {
     pub(crate) unit: UnitId,
     pub(crate) role: Role,
+    pub(crate) kind: FactKind,
+    pub(crate) occurred_at: Timestamp,
 }
 
 /// A ticket, folded from its events.
@@ -112,11 +142,13 @@ pub struct Ticket {
     pub ended: Option<Ended>,
     /// How often it was reopened.
     pub reopened: u32,
+    /// The round with which it was opened, or last reopened.
+    pub opened_round: u32,
     /// How often it ended.
     pub ends: u32,
     /// The round.
     pub round: Round,
-    /// Rounds whose answer was dissatisfied.
+    /// Rounds whose answer was dissatisfied 不满意; "basically satisfied" is none of them.
     pub dissatisfied_rounds: u32,
     /// Every order ever issued.
     pub orders: Vec<Order>,
@@ -283,8 +315,13 @@ impl Ticket {
     }
 
     /// Notes a fact that may be corrected.
-    pub(crate) fn fact(&mut self, meta: &Meta) {
-        let record = FactRecord { unit: meta.actor.unit.clone(), role: meta.actor.role };
+    pub(crate) fn fact(&mut self, kind: FactKind, meta: &Meta) {
+        let record = FactRecord {
+            unit: meta.actor.unit.clone(),
+            role: meta.actor.role,
+            kind,
+            occurred_at: meta.occurred_at,
+        };
         self.facts.insert(meta.id, record);
         self.handled(meta);
     }

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 
+use crate::actor::Role;
 use crate::chain::Stage;
 use crate::ids::{EmployeeId, OrderNo};
+use crate::intake::Attachment;
 use crate::meta::{Context, Meta};
 use crate::order::Order;
 use crate::rejection::{Missing, Problem, Rejection};
@@ -28,7 +30,7 @@ pub(crate) struct Steps<'a> {
     pub(crate) ticket: Ticket,
     pub(crate) context: &'a Context<'a>,
     events: Vec<Event>,
-    /// Events that fell due by themselves, at the front.
+    /// Events that happen by themselves before the command: what fell due, and an import's clocks.
     fallen_due: usize,
 }
 
@@ -38,18 +40,19 @@ impl<'a> Steps<'a> {
         let mut steps = Self { ticket: ticket.clone(), context, events: Vec::new(), fallen_due: 0 };
         clock::fall_due(&mut steps);
         verdict::fall_due(&mut steps);
-        steps.fallen_due = steps.events.len();
-        if steps.ticket.dormant && !context.actor.role.is_system() && steps.ticket.is_open() {
+        if steps.ticket.dormant && context.actor.role.is_department() && steps.ticket.is_open() {
             clock::wake(&mut steps);
         }
+        steps.fallen_due = steps.events.len();
         steps
     }
 
     /// Begins a ticket with its first event.
-    pub(crate) fn first(ticket: Ticket, event: Event, meta: &Meta, context: &'a Context<'a>) -> Self {
-        let mut steps = Self { ticket, context, events: vec![event.clone()], fallen_due: 0 };
-        ticket::apply(&mut steps.ticket, &event, meta);
-        clock::follow(&mut steps, &event, None);
+    pub(crate) fn first(ticket: Ticket, event: &Event, meta: &Meta, context: &'a Context<'a>) -> Self {
+        let mut steps = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
+        ticket::apply(&mut steps.ticket, event, meta);
+        steps.events.push(event.clone());
+        clock::follow(&mut steps, event, None);
         steps
     }
 
@@ -164,7 +167,7 @@ impl<'a> Steps<'a> {
         if at > now {
             return wrong(Problem::InFuture);
         }
-        if at < self.ticket.intake.taken_in_at {
+        if at < self.ticket.intake.taken_in_at && self.context.actor.role != Role::Import {
             return wrong(Problem::BeforeIntake);
         }
         if at < now && !evidence {
@@ -217,6 +220,11 @@ pub(crate) fn named(field: &'static str, text: &str) -> Result<(), Rejection> {
         return Err(Rejection::invalid(field, Problem::TooLong(NAME_BYTES_MAX)));
     }
     Ok(())
+}
+
+/// A recording or document is kept somewhere.
+pub(crate) fn attachment(field: &'static str, attachment: &Attachment) -> Result<(), Rejection> {
+    named(field, &attachment.reference)
 }
 
 /// A list that is not too long.

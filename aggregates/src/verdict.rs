@@ -214,25 +214,28 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         // `BecameFinal` follows.
         Event::Accepted { .. } => {}
         Event::Appealed { verdict, .. } => change(verdict, &|verdict| verdict.appealed = true),
-        Event::AppealGranted { verdict, .. } => change(verdict, &|verdict| {
-            verdict.appealed = false;
-            verdict.reversed = true;
-        }),
-        Event::AppealRefused { verdict, .. } => change(verdict, &|verdict| {
-            verdict.appealed = false;
-            verdict.appeal_refused = true;
-        }),
+        Event::AppealGranted { verdict, .. } => {
+            change(verdict, &|verdict| {
+                verdict.appealed = false;
+                verdict.reversed = true;
+            });
+            ticket.judged(meta);
+        }
+        Event::AppealRefused { verdict, .. } => {
+            change(verdict, &|verdict| {
+                verdict.appealed = false;
+                verdict.appeal_refused = true;
+            });
+            ticket.judged(meta);
+        }
         Event::BecameFinal { verdict } => change(verdict, &|verdict| verdict.is_final = true),
         Event::PenaltyCarriedOut { verdict, .. } => {
             change(verdict, &|verdict| verdict.carried_out = Some(meta.id));
         }
-        Event::ErratumRecorded { verdict, .. } => change(verdict, &|verdict| verdict.reversed = true),
-    }
-    match event {
-        Event::AppealGranted { .. } | Event::AppealRefused { .. } | Event::ErratumRecorded { .. } => {
+        Event::ErratumRecorded { verdict, .. } => {
+            change(verdict, &|verdict| verdict.reversed = true);
             ticket.judged(meta);
         }
-        _ => {}
     }
 }
 
@@ -323,6 +326,9 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             }
             if found.superseded {
                 return Err(Rejection::VerdictGone { verdict });
+            }
+            if matches!(found.finding, Finding::NotAtFault { .. }) {
+                return Err(Rejection::NoPenalty { verdict });
             }
             // Before it is final there is the appeal.
             if !found.is_final {

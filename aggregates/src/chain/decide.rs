@@ -15,8 +15,8 @@ use crate::order::{self, NewOrder, Part, Status};
 use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
 use crate::state::next_number;
-use crate::steps::{Steps, bounded, named, required};
-use crate::verdict::Finding;
+use crate::steps::{Steps, attachment, bounded, listed, named, required};
+use crate::verdict::{Finding, Verdict};
 
 pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
     match command {
@@ -33,6 +33,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         Command::RecordFeedback { answer, words, recording, investigate_again } => {
             steps.at_stage(Stage::Feedback)?;
             required("words", &words)?;
+            recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
             steps.push(Event::FeedbackRecorded { answer, words, recording });
             if answer != Answer::Satisfied {
                 let stage = if investigate_again { Stage::Investigate } else { Stage::Dispatch };
@@ -42,14 +43,14 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         }
         Command::AttemptContact { recording } => {
             steps.at_stage(Stage::Feedback)?;
-            named("recording.reference", &recording.reference)?;
+            attachment("recording.reference", &recording)?;
             steps.push(Event::ContactAttempted { recording });
             Ok(())
         }
         Command::SignOffUnreachable { reason } => {
             steps.at_stage(Stage::Feedback)?;
             required("reason", &reason)?;
-            steps.no_part_at_all()?;
+            steps.not_own_work()?;
             let missing = attempts_missing(steps);
             if !missing.is_empty() {
                 return Err(Rejection::AttemptsMissing { missing });
@@ -60,8 +61,8 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         Command::ConcludeFeedback { ground, offer, appeal_explained } => {
             steps.at_stage(Stage::Feedback)?;
             required("offer", &offer)?;
-            named("appeal_explained.reference", &appeal_explained.reference)?;
-            steps.no_part_at_all()?;
+            attachment("appeal_explained.reference", &appeal_explained)?;
+            steps.not_own_work()?;
             let rounds = steps.ticket.dissatisfied_rounds;
             if rounds < steps.context.policy.constants.dissatisfied_rounds {
                 return Err(Rejection::TooFewDissatisfiedRounds { rounds });
@@ -113,22 +114,27 @@ fn investigate(
 ) -> Result<(), Rejection> {
     steps.at_stage(Stage::Investigate)?;
     required("facts", &facts)?;
-    if let Cause::Known(cause) = &cause {
-        required("cause", cause)?;
-    }
+    check_cause(steps, &cause)?;
     check_named(steps, &units)?;
-    let install = steps.ticket.kind() == Kind::Install;
-    if cause == Cause::NewOrder && !install {
-        return Err(Rejection::invalid("cause", Problem::Unfit("only an install's cause is a new order")));
-    }
     // Survey and resources are an install's investigation.
     let reached = &steps.ticket.install.milestones;
-    if install && !reached.contains_key(&Milestone::ResourcesAssigned) {
-        let missing = vec![Missing::SurveyAndResources];
-        return Err(Rejection::ReplyUnproved { missing });
+    if steps.ticket.kind() == Kind::Install && !reached.contains_key(&Milestone::ResourcesAssigned) {
+        let (now, needed) = (Stage::Investigate, Stage::Investigate);
+        return Err(Rejection::OutOfTurn { now, needed, missing: vec![Missing::SurveyAndResources] });
     }
     steps.push(Event::Investigated { cause, facts, units });
     Ok(())
+}
+
+/// A cause in words, or one that fits the ticket's kind.
+pub(crate) fn check_cause(steps: &Steps<'_>, cause: &Cause) -> Result<(), Rejection> {
+    match cause {
+        Cause::Known(cause) => required("cause", cause),
+        Cause::NewOrder if steps.ticket.kind() != Kind::Install => {
+            Err(Rejection::invalid("cause", Problem::Unfit("only an install's cause is a new order")))
+        }
+        Cause::NotYetKnown | Cause::NewOrder => Ok(()),
+    }
 }
 
 fn check_named(steps: &Steps<'_>, units: &[NamedUnit]) -> Result<(), Rejection> {
@@ -282,7 +288,9 @@ fn assess(
         if !settled.insert(unit.clone()) {
             return Err(Rejection::invalid("verdicts.unit", Problem::Twice(unit.to_string())));
         }
-        let carried_out = steps.ticket.verdict_on(unit).filter(|earlier| earlier.carried_out.is_some());
+        // A reversed penalty was given back: it is not repeated by a new one.
+        let carried_out = |earlier: &&Verdict| earlier.carried_out.is_some() && !earlier.reversed;
+        let carried_out = steps.ticket.verdict_on(unit).filter(carried_out);
         if let Some(earlier) = carried_out {
             return Err(Rejection::PenaltyAlreadyCarriedOut { verdict: earlier.number });
         }
@@ -306,6 +314,7 @@ fn check_finding(finding: &Finding) -> Result<(), Rejection> {
         Finding::AtFault { rule, because, reason, .. } => {
             named("verdicts.rule", rule)?;
             bounded("verdicts.reason", reason)?;
+            listed("verdicts.because", because)?;
             // Every deduction points at its events.
             if finding.has_penalty() && because.is_empty() {
                 return Err(Rejection::invalid("verdicts.because", Problem::Required));
@@ -326,7 +335,7 @@ fn send_reply_back(steps: &mut Steps<'_>, assists: Vec<OrderNo>, reason: Sealed)
         if known.part != Part::Assist {
             return Err(Rejection::WrongPart { order });
         }
-        if known.status != Status::Replied {
+        if known.status != Status::Replied || known.round != steps.ticket.round.number {
             return Err(Rejection::OrderEnded { order });
         }
         if orders.contains(&order) {

@@ -3,19 +3,22 @@
 use super::decide::open_round;
 use super::{Command, Event, ReopenCause, RoundCause, Stage};
 use crate::actor::Role;
-use crate::ids::{OrderNo, TicketId};
+use crate::ids::OrderNo;
 use crate::order;
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
 use crate::state::End;
-use crate::steps::{Steps, named, required};
+use crate::steps::{Steps, attachment, named, required};
 
 pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::Withdraw { recording, reason } => {
             steps.open()?;
+            if steps.context.actor.role == Role::Unit {
+                return Err(Rejection::NotYours { whose: "the desk, on the customer's word".into() });
+            }
             required("reason", &reason)?;
-            named("recording.reference", &recording.reference)?;
+            attachment("recording.reference", &recording)?;
             recall_open_orders(steps);
             steps.push(Event::Withdrawn { recording, reason });
             Ok(())
@@ -32,7 +35,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             not_replied(steps)?;
             named("referred_to", &referred_to)?;
             required("reason", &reason)?;
-            named("recording.reference", &recording.reference)?;
+            attachment("recording.reference", &recording)?;
             if !steps.ticket.rejection_consented {
                 return Err(Rejection::ConsentMissing);
             }
@@ -47,7 +50,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
                 return Err(Rejection::CannotMerge);
             }
             recall_open_orders(steps);
-            steps.push(Event::Merged { into: TicketId(into.0) });
+            steps.push(Event::Merged { into });
             Ok(())
         }
         Command::Reopen { because, reason } => reopen(steps, because, reason),
@@ -96,12 +99,13 @@ fn reopen(steps: &mut Steps<'_>, because: ReopenCause, reason: Sealed) -> Result
                     Problem::Unfit("a supervisor reopens on a finding"),
                 ));
             }
-            let days = i64::from(steps.context.policy.constants.reopen_days);
-            if steps.at().duration_since(ended.at) > jiff::SignedDuration::from_hours(24 * days) {
-                return Err(Rejection::ReopenTooLate);
-            }
         }
         ReopenCause::DrawFailed => {}
+    }
+    let days = i64::from(steps.context.policy.constants.reopen_days);
+    let late = steps.at().duration_since(ended.at) > jiff::SignedDuration::from_hours(24 * days);
+    if late && because != ReopenCause::AuditFinding {
+        return Err(Rejection::ReopenTooLate);
     }
     steps.push(Event::Reopened { because, reason });
     open_round(steps, Stage::Investigate, RoundCause::Reopened, None);

@@ -1,6 +1,6 @@
 //! How events move a ticket along the chain.
 
-use super::{Answer, Attempt, Cause, Event, FeedbackPassed, NamedUnit, Stage};
+use super::{Answer, Attempt, Cause, Event, FeedbackPassed, NamedUnit, ReopenCause, Stage};
 use crate::gate::Gate;
 use crate::ids::EventId;
 use crate::meta::Meta;
@@ -27,7 +27,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         Event::FeedbackRecorded { answer, .. } => {
             ticket.contacted = true;
             ticket.round.answer = Some((*answer, meta.id));
-            ticket.dissatisfied_rounds += u32::from(*answer != Answer::Satisfied);
+            ticket.dissatisfied_rounds += u32::from(*answer == Answer::Dissatisfied);
             ticket.handled(meta);
             if *answer == Answer::Satisfied {
                 pass(ticket, FeedbackPassed::Satisfied, meta.id);
@@ -78,9 +78,11 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 if let Some(order) = ticket.order_mut(*order) {
                     order.status = Status::Accepted;
                     order.waits_for = None;
+                    order.extension_asked = None;
                 }
             }
             ticket.round.reply = None;
+            ticket.round.sent_back += 1;
             ticket.handled(meta);
             ticket.stage = Stage::Reply;
         }
@@ -88,13 +90,25 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             ticket.certificate = Some(meta.id);
             end(ticket, End::Closed, meta);
         }
-        Event::Withdrawn { .. } => end(ticket, End::Withdrawn, meta),
-        Event::Rejected { .. } => end(ticket, End::Rejected, meta),
+        Event::Withdrawn { .. } => {
+            ticket.handled(meta);
+            end(ticket, End::Withdrawn, meta);
+        }
+        Event::Rejected { .. } => {
+            ticket.handled(meta);
+            end(ticket, End::Rejected, meta);
+        }
         Event::Merged { into } => end(ticket, End::Merged(*into), meta),
         Event::RejectionConsented { .. } => ticket.rejection_consented = true,
-        Event::Reopened { .. } => {
+        Event::Reopened { because, .. } => {
             ticket.ended = None;
             ticket.reopened += 1;
+            ticket.opened_round = ticket.round.number + 1;
+            match because {
+                ReopenCause::CustomerReturned | ReopenCause::DrawFailed => ticket.fault.doubt(),
+                // A finding is about our work, not about the customer's line.
+                ReopenCause::AuditFinding => {}
+            }
             ticket.rejection_consented = false;
             ticket.finding = None;
             ticket.waived.clear();

@@ -18,6 +18,9 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         Command::Pause { code, evidence, attachment, resume_by } => {
             steps.open()?;
             required("evidence", &evidence)?;
+            attachment
+                .iter()
+                .try_for_each(|document| crate::steps::attachment("attachment.reference", document))?;
             not_the_holder(steps)?;
             pause(steps, code, evidence, attachment, resume_by)
         }
@@ -41,6 +44,9 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         }
         Command::ProposeEscalation { clock, rung } => {
             steps.open()?;
+            if matches!(rung, super::Rung::Urge | super::Rung::Notice) {
+                return Err(Rejection::invalid("rung", Problem::Unfit("it needs no supervisor's decision")));
+            }
             let found = index(clock.0).and_then(|index| steps.ticket.clocks.get(index));
             if !found.ok_or(Rejection::UnknownClock { clock })?.is_breached() {
                 return Err(Rejection::NotBreached { clock });
@@ -89,7 +95,8 @@ fn not_the_holder(steps: &Steps<'_>) -> Result<(), Rejection> {
     let department = match actor.role {
         Role::Desk => Some("desk"),
         Role::Dispatch => Some("dispatch"),
-        _ => None,
+        _ if actor.role.is_system() => None,
+        _ => return Err(Rejection::NotYours { whose: "desk or dispatch".into() }),
     };
     match steps.ticket.custody.holder() {
         Holder::Unit(unit) if *unit == actor.unit || Some(unit.as_str()) == department => {

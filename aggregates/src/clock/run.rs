@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{ClockKind, Event, PauseCode, Rung, Start, Subject};
+use super::{ClockKind, Event, PauseCode, Rung, Start, Subject, correct};
 use crate::calendar::{self, Deadline, Target, deadline};
-use crate::chain::{self, Answer, Stage};
+use crate::chain::{self, Answer, RoundCause, Stage};
 use crate::contact::ReceiptKind;
 use crate::fault;
 use crate::ids::{ClockNo, EscalationNo, RequestNo};
@@ -12,7 +12,7 @@ use crate::install::{self, Milestone};
 use crate::intake::{self, Kind};
 use crate::meta::Meta;
 use crate::policy;
-use crate::state::{Ticket, next_number};
+use crate::state::{End, Ticket, next_number};
 use crate::steps::Steps;
 use crate::ticket;
 use crate::{contact, order};
@@ -177,8 +177,14 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         }),
         Event::TicketPaused { code, resume_by, .. } => {
             ticket.pause = Some(Pause { code: *code, since: meta.recorded_at, resume_by: *resume_by });
+            ticket.handled(meta);
         }
-        Event::TicketResumed { .. } => ticket.pause = None,
+        Event::TicketResumed { by_itself, .. } => {
+            ticket.pause = None;
+            if !by_itself {
+                ticket.handled(meta);
+            }
+        }
         Event::Urged { .. } => {}
         Event::EscalationProposed { clock, rung, .. } => {
             ticket.escalations.push(Escalation { clock: *clock, rung: *rung, issued: None });
@@ -198,18 +204,24 @@ fn decide_escalation(ticket: &mut Ticket, escalation: EscalationNo, issued: bool
 /// Everything that fell due by itself before this moment, in the order of its due moments.
 pub(crate) fn fall_due(steps: &mut Steps<'_>) {
     let now = steps.at();
-    if let Some(pause) = steps.ticket.pause.clone()
-        && pause.resume_by <= now
+    if let Some(resume_by) = steps.ticket.pause.as_ref().map(|pause| pause.resume_by)
+        && resume_by <= now
     {
-        super::decide::resume(steps, pause.resume_by, true);
+        // The clocks that no pause stopped went on meanwhile.
+        fall_due_until(steps, resume_by);
+        super::decide::resume(steps, resume_by, true);
     }
+    fall_due_until(steps, now);
+}
+
+fn fall_due_until(steps: &mut Steps<'_>, until: Timestamp) {
     let mut due: Vec<(Timestamp, Event)> = Vec::new();
     for clock in steps.ticket.clocks.iter().filter(|clock| clock.is_running()) {
         let start = &clock.start;
-        if !clock.warned && start.warn_at <= now && start.warn_at < start.due {
+        if !clock.warned && start.warn_at <= until && start.warn_at < start.due {
             due.push((start.warn_at, Event::Warned { clock: start.clock, at: start.warn_at }));
         }
-        if start.due < now {
+        if start.due < until {
             due.push((start.due, Event::Breached { clock: start.clock, due: start.due }));
         }
     }
@@ -223,11 +235,7 @@ pub(crate) fn fall_due(steps: &mut Steps<'_>) {
 pub(crate) fn wake(steps: &mut Steps<'_>) {
     let now = steps.at();
     start_intake_clocks(steps, now);
-    for request in steps.ticket.requests.clone() {
-        if request.settled.is_none() {
-            start_outside(steps, &request.outside, now);
-        }
-    }
+    start_outside_again(steps);
     start_stage(steps);
 }
 
@@ -253,10 +261,16 @@ pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<S
                 start_outside(steps, request, request.handed_over_at);
             }
             for taken in deadlines {
-                pull_in(steps, taken.clock, taken.due);
+                take_over(steps, taken.clock, taken.due);
             }
         }
-        ticket::Event::Contact(contact::Event::CustomerContacted { occurred_at, .. }) => {
+        ticket::Event::Intake(intake::Event::FactCorrected { fact, occurred_at, .. }) => {
+            correct::follow(steps, fact, *occurred_at);
+        }
+        ticket::Event::Contact(
+            contact::Event::CustomerContacted { occurred_at, .. }
+            | contact::Event::DelayNotified { occurred_at, .. },
+        ) => {
             meet(steps, ClockKind::Contact, Subject::Ticket, *occurred_at);
         }
         ticket::Event::Contact(contact::Event::ReceiptRecorded { request, kind, .. })
@@ -270,10 +284,10 @@ pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<S
                 meet(steps, ClockKind::Repair, Subject::Ticket, *occurred_at);
                 meet(steps, ClockKind::Restore, Subject::Ticket, *occurred_at);
             }
-            fault::Fact::ArrearsPaid { .. } => {
-                start(steps, ClockKind::Restore, Subject::Ticket, *occurred_at, None);
-            }
-            _ => {}
+            fault::Fact::ArrearsPaid { .. } => arrears_paid(steps, *occurred_at),
+            fault::Fact::LineTested { .. }
+            | fault::Fact::Repaired { .. }
+            | fault::Fact::TerminalJudged { .. } => {}
         },
         ticket::Event::Install(install::Event::FactRecorded {
             fact: install::Fact::MilestoneReached { milestone: Milestone::Activated },
@@ -283,7 +297,7 @@ pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<S
         ticket::Event::Chain(event) => follow_chain(steps, event, now),
         _ => {}
     }
-    follow_stage(steps, was);
+    follow_stage(steps, event, was);
 }
 
 fn follow_order(steps: &mut Steps<'_>, event: &order::Event) {
@@ -307,6 +321,8 @@ fn follow_chain(steps: &mut Steps<'_>, event: &chain::Event, now: Timestamp) {
         chain::Event::FeedbackRecorded { answer, .. } => {
             meet(steps, ClockKind::Contact, Subject::Ticket, now);
             meet(steps, ClockKind::Answer, Subject::Ticket, now);
+            // Whatever the answer, the desk has done its part; so has an inspection that fails.
+            meet(steps, ClockKind::Stage, Subject::Stage(Stage::Feedback), now);
             if *answer == Answer::Satisfied {
                 feedback_passed(steps, now);
             } else if *answer == Answer::Dissatisfied {
@@ -323,9 +339,23 @@ fn follow_chain(steps: &mut Steps<'_>, event: &chain::Event, now: Timestamp) {
         chain::Event::Withdrawn { .. } | chain::Event::Rejected { .. } | chain::Event::Merged { .. } => {
             cancel(steps, Clock::is_live);
         }
-        chain::Event::Reopened { .. } => start_intake_clocks(steps, now),
-        chain::Event::RoundOpened { .. } => {
+        chain::Event::Inspected { .. } => {
+            meet(steps, ClockKind::Stage, Subject::Stage(Stage::Inspect), now);
+        }
+        chain::Event::Reopened { .. } => {
+            start_intake_clocks(steps, now);
+            start_outside_again(steps);
+        }
+        chain::Event::RoundOpened { because, .. } => {
             cancel(steps, |clock| clock.start.kind == ClockKind::Closing && clock.is_live());
+            match because {
+                // Feedback had passed and has to pass again: later work, a new instance.
+                RoundCause::InspectionFailed | RoundCause::FactsLacking => {
+                    start(steps, ClockKind::Ticket, Subject::Ticket, now, None);
+                }
+                // Dissatisfaction leaves the ticket clock running; reopening has started it.
+                RoundCause::NotSatisfied | RoundCause::Reopened => {}
+            }
         }
         _ => {}
     }
@@ -347,9 +377,11 @@ fn appealable_at_once(steps: &mut Steps<'_>, now: Timestamp) {
 }
 
 /// A stage's clock is met when the chain goes on, cancelled when it goes back or ends.
-fn follow_stage(steps: &mut Steps<'_>, was: Option<Stage>) {
+fn follow_stage(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<Stage>) {
     let stage = steps.ticket.stage;
-    if was == Some(stage) || !steps.ticket.is_open() {
+    // A ticket that ended while it was investigated is reopened there, and is entered anew.
+    let entered = matches!(event, ticket::Event::Chain(chain::Event::RoundOpened { .. }));
+    if (was == Some(stage) && !entered) || !steps.ticket.is_open() {
         return;
     }
     if let Some(was) = was {
@@ -380,11 +412,28 @@ fn start_intake_clocks(steps: &mut Steps<'_>, from: Timestamp) {
     }
     match steps.ticket.kind() {
         Kind::Complaint => start(steps, ClockKind::Answer, Subject::Ticket, from, None),
+        // Facts may have come while an import's clocks slept, or before a finding reopened it.
+        Kind::Fault if steps.ticket.fault.service_up.is_some() => {}
         Kind::Fault => start(steps, ClockKind::Repair, Subject::Ticket, from, None),
         Kind::Install if steps.ticket.install.is_activated() => {}
         Kind::Install => {
-            let promised = steps.ticket.intake.install.and_then(|order| order.promised_on).map(Target::Day);
-            start(steps, ClockKind::Activation, Subject::Ticket, from, promised);
+            let promised = steps.ticket.intake.install.and_then(|order| order.promised_on);
+            // An import or a reopening never fires a false breach: a promise that has passed is not started again.
+            let promised = promised.filter(|day| *day >= calendar::local_date(from));
+            let entry = entry(steps, ClockKind::Activation, Subject::Ticket);
+            let target = entry.map(|entry| entry.target_for(promised));
+            start(steps, ClockKind::Activation, Subject::Ticket, from, target);
+        }
+    }
+}
+
+/// Arrears were paid: service must be back in time, unless it is back, or the clock runs, already.
+fn arrears_paid(steps: &mut Steps<'_>, at: Timestamp) {
+    let running = steps.ticket.clock(ClockKind::Restore, Subject::Ticket).is_some_and(Clock::is_live);
+    if !running {
+        start(steps, ClockKind::Restore, Subject::Ticket, at, None);
+        if let Some((up, _)) = steps.ticket.fault.service_up.filter(|(up, _)| *up >= at) {
+            meet(steps, ClockKind::Restore, Subject::Ticket, up);
         }
     }
 }
@@ -392,6 +441,15 @@ fn start_intake_clocks(steps: &mut Steps<'_>, from: Timestamp) {
 fn start_outside(steps: &mut Steps<'_>, request: &intake::OutsideRequest, from: Timestamp) {
     let due = request.due.map(Target::Moment);
     start(steps, ClockKind::Outside, Subject::Request(request.request), from, due);
+}
+
+/// Outside clocks from now on, after an import or a reopening: a body's deadline that has passed is not started again.
+fn start_outside_again(steps: &mut Steps<'_>) {
+    let now = steps.at();
+    for request in steps.ticket.requests.clone().iter().filter(|request| request.is_owed()) {
+        let due = request.outside.due.filter(|due| *due > now).map(Target::Moment);
+        start(steps, ClockKind::Outside, Subject::Request(request.outside.request), now, due);
+    }
 }
 
 /// The policy's entry for a clock of this ticket.
@@ -421,8 +479,12 @@ pub(crate) fn start(
     let Some(target) = target.or_else(|| entry.map(|entry| entry.target)) else { return };
     let warn_percent = entry.map_or(calendar::WARN_PERCENT, |entry| entry.warn_percent);
     let Deadline { due, warn_at, provisional } = deadline(target, from, warn_percent, steps.context.calendar);
+    let clock = ClockNo(next_number(steps.ticket.clocks.len()));
+    let pauses = entry.map(|entry| entry.pauses.clone()).unwrap_or_default();
+    // A clock that starts while the ticket stands still stands still with it.
+    let paused = steps.ticket.pause.as_ref().is_some_and(|pause| pauses.contains(&pause.code));
     let event = Event::Started(Box::new(Start {
-        clock: ClockNo(next_number(steps.ticket.clocks.len())),
+        clock,
         kind,
         subject,
         started_at: from,
@@ -430,13 +492,16 @@ pub(crate) fn start(
         warn_at,
         target,
         warn_percent,
-        pauses: entry.map(|entry| entry.pauses.clone()).unwrap_or_default(),
+        pauses,
         article: entry.and_then(|entry| entry.article.clone()),
         provisional,
         policy: steps.context.policy.version.clone(),
         calendar: steps.context.calendar.version.clone(),
     }));
     steps.push(event);
+    if paused {
+        steps.push(Event::Paused { clock });
+    }
 }
 
 /// Meets the live clock of this kind, or withdraws its breach where the fact proves on time.
@@ -464,12 +529,17 @@ fn cancel(steps: &mut Steps<'_>, which: impl Fn(&Clock) -> bool) {
     }
 }
 
-/// Moves a live clock's due moment forward to an earlier one that a merged ticket had.
-fn pull_in(steps: &mut Steps<'_>, kind: ClockKind, due: Timestamp) {
-    let found = steps.ticket.clocks.iter().rev().find(|clock| clock.is(kind, Subject::Ticket));
-    if let Some(clock) = found.filter(|clock| clock.is_live() && due < clock.start.due) {
-        let event = restated(clock, due);
-        steps.push(event);
+/// Moves a live clock's due moment forward to an earlier one that a merged ticket had; starts one that only it had.
+fn take_over(steps: &mut Steps<'_>, kind: ClockKind, due: Timestamp) {
+    let now = steps.at();
+    match steps.ticket.clock(kind, Subject::Ticket) {
+        Some(clock) if clock.is_live() && due < clock.start.due => {
+            let event = restated(clock, due);
+            steps.push(event);
+        }
+        Some(_) => {}
+        None if due > now => start(steps, kind, Subject::Ticket, now, Some(Target::Moment(due))),
+        None => {}
     }
 }
 
@@ -500,7 +570,9 @@ impl Ticket {
     /// Outside requests that still wait for an answer.
     #[must_use]
     pub fn receipts_owed(&self) -> Vec<RequestNo> {
-        let owed = self.requests.iter().filter(|request| request.is_owed());
+        // What a merged ticket owed, the other ticket owes.
+        let merged = self.ended.as_ref().is_some_and(|ended| matches!(ended.how, End::Merged(_)));
+        let owed = self.requests.iter().filter(|request| !merged && request.is_owed());
         owed.map(|request| request.outside.request).collect()
     }
 }

@@ -1,17 +1,22 @@
 //! Taking a ticket in, and decisions around the chain (domain.md sections 2 and 3).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::{Attachment, Channel, Command, Event, Fact, FirstOwner, Intake, Kind, OutsideRequest, TakenOver};
+use super::{Channel, Command, Event, Fact, FirstOwner, Intake, Kind, OutsideRequest, TakenOver};
 use crate::actor::Role;
+use crate::calendar::local_date;
 use crate::contact::Request;
 use crate::custody::Custody;
 use crate::ids::{EventId, RequestNo, TicketId};
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{FactRecord, Round, Ticket, next_number};
-use crate::steps::{Steps, bounded, named, required};
+use crate::state::{End, FactKind, FactRecord, Round, Ticket, next_number};
+use crate::steps::{
+    LIST_MAX, NAME_BYTES_MAX, Steps, attachment, bounded, listed, named, registered, required,
+};
 use crate::{fault, install, ticket};
 
 /// The channels of outside bodies, to which receipts are owed.
@@ -24,9 +29,6 @@ const BODIES: [Channel; 6] = [
     Channel::Regulator,
 ];
 
-/// Requests and attachments a ticket may begin with, at the most.
-const LIST_MAX: usize = 100;
-
 /// A ticket before its first event is folded into it.
 pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
     Ticket {
@@ -38,6 +40,7 @@ pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
         stage: crate::chain::Stage::Investigate,
         ended: None,
         reopened: 0,
+        opened_round: 1,
         ends: 0,
         round: Round::new(1),
         dissatisfied_rounds: 0,
@@ -74,6 +77,16 @@ pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
     }
 }
 
+impl Fact {
+    pub(crate) fn kind(&self) -> FactKind {
+        match self {
+            Self::Fault(fact) => fact.kind(),
+            Self::Install(fact) => fact.kind(),
+            Self::Category { .. } => FactKind::Category,
+        }
+    }
+}
+
 impl Event {
     pub(crate) fn occurred_at(&self) -> Option<Timestamp> {
         match self {
@@ -93,20 +106,27 @@ impl Event {
 pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     match event {
         // `begin` took it in. Its category is a fact of the desk's.
-        Event::TakenIn(_) => ticket.fact(meta),
+        Event::TakenIn(_) => ticket.fact(FactKind::Category, meta),
         Event::OutsideRequestAdded { request } => {
             ticket.requests.push(Request::new(request.clone()));
             ticket.handled(meta);
         }
         Event::Attached { .. } => ticket.handled(meta),
-        Event::FirstOwnerChanged { to, .. } => ticket.intake.first_owner = to.clone(),
-        Event::FactCorrected { fact, occurred_at, .. } => {
+        Event::FirstOwnerChanged { to, .. } => {
+            ticket.intake.first_owner = to.clone();
+            ticket.handled(meta);
+        }
+        Event::FactCorrected { corrects, fact, occurred_at, .. } => {
+            // The old fact is corrected once; a later correction names this one.
+            let old = ticket.facts.remove(corrects);
             match fact {
-                Fact::Fault(fact) => fault::set(ticket, fact, *occurred_at, meta.id),
-                Fact::Install(fact) => install::set(ticket, fact, *occurred_at, meta.id),
+                Fact::Fault(fact) => fault::correct(ticket, *corrects, fact, *occurred_at, meta.id),
+                Fact::Install(fact) => {
+                    install::correct(ticket, *corrects, old.map(|old| old.kind), fact, *occurred_at, meta.id);
+                }
                 Fact::Category { category } => ticket.intake.category.clone_from(category),
             }
-            ticket.fact(meta);
+            ticket.fact(fact.kind(), meta);
         }
         Event::MergeReceived { from, requests, .. } => {
             ticket.merged_from.insert(*from);
@@ -152,7 +172,7 @@ pub(crate) fn take_in(
         command: context.command,
         fingerprint: context.fingerprint,
     };
-    let steps = Steps::first(begin(&intake, &meta), event.into(), &meta, context);
+    let steps = Steps::first(begin(&intake, &meta), &event.into(), &meta, context);
     Ok(steps.finish())
 }
 
@@ -166,10 +186,11 @@ fn check(intake: &Intake, imported: bool, context: &Context<'_>) -> Result<(), R
     required("service.number", &intake.service.number)?;
     named("area.province", &intake.area.province)?;
     named("area.city", &intake.area.city)?;
-    first_owner(&intake.first_owner)?;
-    if context.policy.category(&intake.category).is_none() {
-        return wrong("category", Problem::NotRegistered(intake.category.clone()));
+    if intake.area.district.len() > NAME_BYTES_MAX {
+        return wrong("area.district", Problem::TooLong(NAME_BYTES_MAX));
     }
+    first_owner(&intake.first_owner, context)?;
+    category(&intake.category, intake.kind, context)?;
     if intake.taken_in_at > context.at {
         return wrong("taken_in_at", Problem::InFuture);
     }
@@ -182,29 +203,50 @@ fn check(intake: &Intake, imported: bool, context: &Context<'_>) -> Result<(), R
     if imported != intake.source.is_some() {
         return wrong("source", Problem::Unfit("an import has a source, and nothing else has"));
     }
+    if let Some(source) = &intake.source {
+        named("source.name", &source.name)?;
+        named("source.row_key", &source.row_key)?;
+        if source.status.len() > NAME_BYTES_MAX {
+            return wrong("source.status", Problem::TooLong(NAME_BYTES_MAX));
+        }
+    }
     if (intake.kind == Kind::Install) != intake.install.is_some() {
         return wrong("install", Problem::Unfit("an install has an order, and nothing else has"));
     }
     if intake.mass_outage && intake.kind != Kind::Fault {
         return wrong("mass_outage", Problem::Unfit("only a fault is part of an outage"));
     }
-    if intake.requests.len() > LIST_MAX || intake.attachments.len() > LIST_MAX {
-        return wrong("requests", Problem::TooLong(LIST_MAX));
+    let promised = intake.install.and_then(|order| order.promised_on);
+    if !imported && promised.is_some_and(|day| day < local_date(context.at)) {
+        return wrong("install.promised_on", Problem::NotInFuture);
     }
-    intake.attachments.iter().try_for_each(attachment)?;
+    listed("requests", &intake.requests)?;
+    listed("attachments", &intake.attachments)?;
+    intake.attachments.iter().try_for_each(|new| attachment("attachments.reference", new))?;
+    let mut known = BTreeSet::new();
     for request in &intake.requests {
         outside(request.body, &request.number, request.handed_over_at, request.due, context)?;
+        if !known.insert((request.body, &request.number)) {
+            return wrong("requests.number", Problem::Twice(request.number.clone()));
+        }
     }
     Ok(())
 }
 
-fn first_owner(owner: &FirstOwner) -> Result<(), Rejection> {
+fn first_owner(owner: &FirstOwner, context: &Context<'_>) -> Result<(), Rejection> {
     named("first_owner.employee", owner.employee.as_str())?;
-    named("first_owner.department", owner.department.as_str())
+    registered(context, "first_owner.department", owner.department.as_str())
 }
 
-fn attachment(attachment: &Attachment) -> Result<(), Rejection> {
-    named("attachment.reference", &attachment.reference)
+/// The category stands in the tree, under the ticket's kind.
+fn category(path: &str, kind: Kind, context: &Context<'_>) -> Result<(), Rejection> {
+    match context.policy.category(path) {
+        None => Err(Rejection::invalid("category", Problem::NotRegistered(path.to_owned()))),
+        Some(known) if known.kind != kind => {
+            Err(Rejection::invalid("category", Problem::Unfit("it belongs to tickets of another kind")))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn outside(
@@ -234,9 +276,15 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             steps.open()?;
             let handed_over_at = handed_over_at.unwrap_or(steps.at());
             outside(body, &number, handed_over_at, due, steps.context)?;
-            let same = |known: &Request| known.outside.body == body && known.outside.number == number;
-            if steps.ticket.requests.iter().any(same) {
-                return Ok(());
+            let same = |known: &&Request| known.outside.body == body && known.outside.number == number;
+            if let Some(known) = steps.ticket.requests.iter().find(same) {
+                if known.outside.due == due {
+                    return Ok(());
+                }
+                return Err(Rejection::invalid("request.number", Problem::Twice(number)));
+            }
+            if steps.ticket.requests.len() >= LIST_MAX {
+                return Err(Rejection::invalid("request.number", Problem::TooMany(LIST_MAX)));
             }
             let request = RequestNo(next_number(steps.ticket.requests.len()));
             let request = OutsideRequest { request, body, number, handed_over_at, due };
@@ -244,13 +292,13 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         }
         Command::Attach { attachment: new } => {
             steps.open()?;
-            attachment(&new)?;
+            attachment("attachment.reference", &new)?;
             steps.push(Event::Attached { attachment: new });
         }
         Command::ChangeFirstOwner { to, reason } => {
             steps.open()?;
             required("reason", &reason)?;
-            first_owner(&to)?;
+            first_owner(&to, steps.context)?;
             if *steps.ticket.first_owner() != to {
                 steps.push(Event::FirstOwnerChanged { to, reason });
             }
@@ -295,31 +343,32 @@ fn correct(
     reason: Sealed,
 ) -> Result<(), Rejection> {
     required("reason", &reason)?;
-    let FactRecord { unit, role } = steps.ticket.facts.get(&corrects).ok_or(Rejection::NoSuchFact)?.clone();
+    let record = steps.ticket.facts.get(&corrects).ok_or(Rejection::NoSuchFact)?.clone();
+    let FactRecord { unit, role, kind, occurred_at: recorded } = record;
     let actor = &steps.context.actor;
     if actor.role != Role::Supervisor && (actor.role != role || actor.unit != unit) {
         return Err(Rejection::NotYours {
             whose: format!("{unit}, which recorded the fact, or a supervisor"),
         });
     }
-    if steps.ticket.certificate.is_some() && !steps.ticket.is_open() {
+    if steps.ticket.ended.as_ref().is_some_and(|ended| ended.how == End::Closed) {
         return Err(Rejection::CertificateRestsOnIt);
     }
-    match (&fact, steps.ticket.kind()) {
-        (Fact::Fault(fact), Kind::Fault) => fault::check(fact)?,
-        (Fact::Install(_), Kind::Install | Kind::Fault) => {}
-        (Fact::Category { category }, _) => {
-            if steps.context.policy.category(category).is_none() {
-                return Err(Rejection::invalid("category", Problem::NotRegistered(category.clone())));
-            }
-        }
-        (Fact::Fault(_) | Fact::Install(_), _) => return Err(Rejection::WrongKind),
+    match &fact {
+        Fact::Fault(fact) => fault::check(fact)?,
+        Fact::Install(_) => {}
+        Fact::Category { category: path } => category(path, steps.ticket.kind(), steps.context)?,
     }
-    let occurred_at = steps.fact_time(occurred_at, true)?;
+    if !fact.kind().corrects(kind) {
+        return Err(Rejection::invalid("fact", Problem::Unfit("the event recorded another fact")));
+    }
+    // The reason is the evidence. A correction that names no moment leaves it as it was.
+    let occurred_at = steps.fact_time(Some(occurred_at.unwrap_or(recorded)), true)?;
     steps.push(Event::FactCorrected { corrects, fact, occurred_at, reason });
     Ok(())
 }
 
+/// Takes over what a merged ticket leaves: requests that this one does not know yet, and earlier deadlines.
 fn receive_merge(
     steps: &mut Steps<'_>,
     from: TicketId,
@@ -331,7 +380,11 @@ fn receive_merge(
         return Ok(());
     }
     let first = next_number(steps.ticket.requests.len());
-    let numbered = (first..).zip(requests);
+    let unknown = requests.into_iter().filter(|new| {
+        let same = |known: &Request| (known.outside.body, &known.outside.number) == (new.body, &new.number);
+        !steps.ticket.requests.iter().any(same)
+    });
+    let numbered = (first..).zip(unknown);
     let requests = numbered.map(|(number, request)| OutsideRequest { request: RequestNo(number), ..request });
     let requests = requests.collect();
     steps.push(Event::MergeReceived { from, requests, deadlines });

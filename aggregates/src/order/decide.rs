@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Command, Event, NewOrder, Part, Status};
 use crate::actor::Role;
 use crate::calendar::{Target, deadline};
-use crate::chain::{Cause, Stage};
+use crate::chain::{Cause, Stage, check_cause};
 use crate::clock::{self, Clock, ClockKind, Subject};
 use crate::gate;
 use crate::ids::{EmployeeId, OrderNo};
@@ -13,12 +13,13 @@ use crate::intake::Kind;
 use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
 use crate::state::next_number;
-use crate::steps::{Steps, people, required};
+use crate::steps::{Steps, listed, people, required};
 
 pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::Accept { order } => accept(steps, order),
         Command::Reply { order, resolution, cause, measures, done_by } => {
+            listed("measures", &measures)?;
             let measures = measures.into_iter().map(|plan| gate::check_plan(steps, plan));
             let measures: Vec<_> = measures.collect::<Result<_, _>>()?;
             reply(steps, order, resolution, cause, done_by)?;
@@ -51,7 +52,11 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         Command::RefuseExtension { order, reason } => {
             required("reason", &reason)?;
             steps.at_stage(Stage::Reply)?;
-            if steps.order(order)?.extension_asked.is_none() {
+            let known = steps.order(order)?;
+            if !known.is_open() {
+                return Err(Rejection::OrderEnded { order });
+            }
+            if known.extension_asked.is_none() {
                 return Err(Rejection::NoExtensionAsked { order });
             }
             steps.push(Event::ExtensionRefused { order, reason });
@@ -85,12 +90,11 @@ fn reply(
     let known = steps.own_order(order)?;
     required("resolution", &resolution)?;
     people("done_by", &done_by)?;
-    if let Some(Cause::Known(cause)) = &cause {
-        required("cause", cause)?;
-    }
+    cause.iter().try_for_each(|cause| check_cause(steps, cause))?;
     match known.status {
         Status::Accepted => {}
-        Status::Issued | Status::ReturnAsked => return Err(Rejection::OrderNotAccepted { order }),
+        Status::Issued => return Err(Rejection::OrderNotAccepted { order }),
+        Status::ReturnAsked => return Err(Rejection::ReturnPending { order }),
         Status::Replied | Status::Returned | Status::Released | Status::Recalled => {
             return Err(Rejection::OrderEnded { order });
         }
@@ -141,13 +145,15 @@ fn request_return(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Resu
     Ok(())
 }
 
-/// The return waits for an answer, and the actor may give it: the round's third is a supervisor's to decide.
+/// The return waits for an answer, and the actor may give it: the round's third is a supervisor's to decide, and
+/// after it there is none.
 fn return_asked(steps: &Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
     steps.at_stage(Stage::Reply)?;
-    if steps.order(order)?.status != Status::ReturnAsked {
+    let known = steps.order(order)?;
+    if known.status != Status::ReturnAsked {
         return Err(Rejection::NoReturnAsked { order });
     }
-    let third = steps.ticket.round.returns >= steps.context.policy.constants.returns_to_supervisor;
+    let third = known.return_number >= steps.context.policy.constants.returns_to_supervisor;
     match (third, steps.context.actor.role) {
         (true, Role::Supervisor) | (false, Role::Dispatch) => Ok(()),
         (true, _) => {
@@ -163,6 +169,10 @@ fn grant_return(
     replacement: Option<NewOrder>,
 ) -> Result<(), Rejection> {
     return_asked(steps, order)?;
+    let unit = &steps.order(order)?.unit;
+    if replacement.as_ref().is_some_and(|new| new.unit == *unit) {
+        return Err(Rejection::invalid("replacement.unit", Problem::Unfit("it returned the order")));
+    }
     let replacement = successor(steps, order, replacement)?;
     steps.push(Event::ReturnGranted { order });
     if let Some(replacement) = replacement {
@@ -239,17 +249,26 @@ fn ask_extension(
 ) -> Result<(), Rejection> {
     steps.at_stage(Stage::Reply)?;
     required("reason", &reason)?;
-    if !steps.own_order(order)?.is_open() {
+    let known = steps.own_order(order)?;
+    if !known.is_open() {
         return Err(Rejection::OrderEnded { order });
     }
+    let asked_already = known.extension_asked == Some(until);
     extendable(steps, order, until)?;
+    if asked_already {
+        return Ok(());
+    }
     steps.push(Event::ExtensionAsked { order, until, reason });
     Ok(())
 }
 
 fn grant_extension(steps: &mut Steps<'_>, order: OrderNo, until: Option<Timestamp>) -> Result<(), Rejection> {
     steps.at_stage(Stage::Reply)?;
-    let asked = steps.order(order)?.extension_asked.ok_or(Rejection::NoExtensionAsked { order })?;
+    let known = steps.order(order)?;
+    if !known.is_open() {
+        return Err(Rejection::OrderEnded { order });
+    }
+    let asked = known.extension_asked.ok_or(Rejection::NoExtensionAsked { order })?;
     let until = until.unwrap_or(asked);
     let restated = clock::restated(extendable(steps, order, until)?, until);
     steps.push(Event::ExtensionGranted { order, until });
@@ -341,6 +360,12 @@ pub(crate) fn start_clock(steps: &mut Steps<'_>, order: OrderNo, due: Option<Tim
 }
 
 impl crate::state::Ticket {
+    /// Whether a lead has replied in this round or a later one.
+    #[must_use]
+    pub fn lead_replied_since(&self, round: u32) -> bool {
+        self.orders.iter().any(|order| order.part == Part::Lead && order.replies > 0 && order.round >= round)
+    }
+
     /// What the lead's reply, and gate 2, still lack of the service's facts.
     #[must_use]
     pub fn service_missing(&self) -> Vec<Missing> {
