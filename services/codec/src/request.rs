@@ -1,0 +1,1 @@
+//! What callers send, read into what the domain takes.
