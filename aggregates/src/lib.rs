@@ -24,6 +24,7 @@ pub mod order;
 pub mod policy;
 pub mod problem;
 pub mod rejection;
+pub mod sample;
 pub mod sealed;
 pub mod state;
 mod steps;

@@ -36,8 +36,8 @@ pub(crate) struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// Begins a decision on a ticket with what has fallen due by now.
-    pub(crate) fn begin(ticket: &Ticket, context: &'a Context<'a>) -> Self {
-        let mut steps = Self { ticket: ticket.clone(), context, events: Vec::new(), fallen_due: 0 };
+    pub(crate) fn begin(ticket: Ticket, context: &'a Context<'a>) -> Self {
+        let mut steps = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
         clock::fall_due(&mut steps);
         verdict::fall_due(&mut steps);
         if steps.ticket.dormant && context.actor.role.is_department() && steps.ticket.is_open() {
@@ -58,8 +58,16 @@ impl<'a> Steps<'a> {
 
     /// The events. A command that changed nothing by itself leaves what fell due to the timer.
     pub(crate) fn finish(self) -> Vec<Event> {
-        let by_timer = self.context.actor.role == crate::actor::Role::Timer;
-        if self.events.len() == self.fallen_due && !by_timer { Vec::new() } else { self.events }
+        if self.changes_nothing() { Vec::new() } else { self.events }
+    }
+
+    /// The ticket after the events, and the events; nothing where nothing changed.
+    pub(crate) fn advanced(self) -> Option<(Ticket, Vec<Event>)> {
+        if self.changes_nothing() { None } else { Some((self.ticket, self.events)) }
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.events.len() == self.fallen_due && self.context.actor.role != Role::Timer
     }
 
     /// Adds an event, folds it, and lets the clocks follow.

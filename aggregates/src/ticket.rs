@@ -169,18 +169,33 @@ pub fn decide(
             _ => Err(Rejection::TicketUnknown),
         };
     };
-    let mut steps = Steps::begin(ticket, context);
-    match command {
-        Command::Intake(command) => intake::decide(&mut steps, command),
-        Command::Contact(command) => contact::decide(&mut steps, command),
-        Command::Chain(command) => chain::decide(&mut steps, command),
-        Command::Order(command) => order::decide(&mut steps, command),
-        Command::Clock(command) => clock::decide(&mut steps, command),
-        Command::Gate(command) => gate::decide(&mut steps, command),
-        Command::Verdict(command) => verdict::decide(&mut steps, command),
-        Command::Money(command) => money::decide(&mut steps, command),
-        Command::Fault(command) => fault::decide(&mut steps, command),
-        Command::Install(command) => install::decide(&mut steps, command),
-    }?;
+    let mut steps = Steps::begin(ticket.clone(), context);
+    take(&mut steps, command)?;
     Ok(steps.finish())
+}
+
+/// Decides and folds at once, without a copy of the ticket; nothing where it was refused or changes nothing.
+pub(crate) fn advance(
+    ticket: Ticket,
+    context: &Context<'_>,
+    command: Command,
+) -> Option<(Option<Ticket>, Vec<Event>)> {
+    let mut steps = Steps::begin(ticket, context);
+    take(&mut steps, command).ok()?;
+    steps.advanced().map(|(ticket, events)| (Some(ticket), events))
+}
+
+fn take(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+    match command {
+        Command::Intake(command) => intake::decide(steps, command),
+        Command::Contact(command) => contact::decide(steps, command),
+        Command::Chain(command) => chain::decide(steps, command),
+        Command::Order(command) => order::decide(steps, command),
+        Command::Clock(command) => clock::decide(steps, command),
+        Command::Gate(command) => gate::decide(steps, command),
+        Command::Verdict(command) => verdict::decide(steps, command),
+        Command::Money(command) => money::decide(steps, command),
+        Command::Fault(command) => fault::decide(steps, command),
+        Command::Install(command) => install::decide(steps, command),
+    }
 }
