@@ -1,5 +1,7 @@
 //! The contract suite on both engines.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use duban_log::disk::Disk;

@@ -1,5 +1,7 @@
 //! The tree against the vectors of the Certificate Transparency reference implementation, and its proofs against all small trees.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use duban_log::contract::event;
 use duban_log::tree::{self, Frontier, Hash};
 use duban_log::{EventLog, Expected, MemoryLog, contract};

@@ -145,20 +145,28 @@ impl Layout {
         let mut layout = Self { segments: Vec::new(), unstarted: Vec::new() };
         for (ordinal, name) in ordinals {
             let file = disk.open(&name, access).map_err(Error::io(format!("open {name}")))?;
-            let mut page = [0; HEADER_LEN];
-            let n = file.read_at(&mut page, 0).map_err(Error::io(format!("read {name}")))?;
-            match Header::decode(&page[..n]) {
+            let reading = |e| Error::io(format!("read {name}"))(e);
+            let header = || {
+                let mut page = [0; HEADER_LEN];
+                let n = file.read_at(&mut page, 0)?;
+                Ok(Header::decode(&page[..n]))
+            };
+            let mut found = header().map_err(reading)?;
+            if found.is_err() && Self::holds_group(&*file).map_err(reading)? {
+                // A live writer may have started it between our two looks. The header is durable before any group, so by now it is
+                // there.
+                found = header().map_err(reading)?;
+                if let Err(reason) = found {
+                    let position = layout.segments.last().map_or(0, |s| s.header.base());
+                    return Err(format::damage(ordinal, 0, position, reason).into());
+                }
+            }
+            match found {
                 Ok(header) => {
                     layout.follow(ordinal, &header)?;
                     layout.segments.push(Segment { header, file });
                 }
-                Err(reason) => {
-                    if Self::holds_group(&*file).map_err(Error::io(format!("read {name}")))? {
-                        let position = layout.segments.last().map_or(0, |s| s.header.base());
-                        return Err(format::damage(ordinal, 0, position, reason).into());
-                    }
-                    layout.unstarted.push((ordinal, name));
-                }
+                Err(_) => layout.unstarted.push((ordinal, name)),
             }
         }
         Ok(layout)
