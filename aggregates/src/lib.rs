@@ -32,3 +32,6 @@ pub mod ticket;
 pub mod verdict;
 
 pub use steps::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! `check(given, when, then)` for every success, refusal and repeat; the two traces of domain.md section 11; and
+//! properties over random histories.
+
+mod chain;
+mod clocks;
+mod ends;
+mod facts;
+mod fixture;
+mod judging;
+mod orders;
+mod properties;
+mod refusals;
+mod streams;
+mod traces;

@@ -1,0 +1,446 @@
+//! An office that plays one ticket: people, texts and a clock that the test moves.
+
+use std::sync::Arc;
+
+use jiff::civil::date;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::actor::{Actor, Role};
+use crate::calendar::{self, Calendar, SHANGHAI};
+use crate::chain::{self, Answer, Cause, Judgement, NamedUnit, Stage};
+use crate::clock::{self, Subject};
+use crate::fault;
+use crate::gate::{self, Gate};
+use crate::ids::{CommandId, CustomerId, EventId, OrderNo, RequestNo, TicketId};
+use crate::install::{self, Milestone};
+use crate::intake::{
+    Area, Attachment, Channel, Command as Take, Customer, FirstOwner, Intake, Kind, OutsideRequest, Product,
+    Segment, Service, Severity, Tier,
+};
+use crate::meta::{Context, Meta};
+use crate::order::{self, NewOrder, Part};
+use crate::policy::Policy;
+use crate::rejection::Rejection;
+use crate::sample;
+use crate::sealed::Sealed;
+use crate::ticket::{self, Command, Event, Ticket};
+use crate::verdict::Finding;
+
+pub(super) const CUSTOMER: CustomerId = CustomerId(Uuid::from_u128(7));
+
+pub(super) fn s(text: &str) -> Sealed {
+    Sealed { customer: CUSTOMER, nonce: [0; 12], ciphertext: [text.as_bytes(), &[0; 16]].concat() }
+}
+
+pub(super) fn rec() -> Attachment {
+    Attachment { reference: "rec-1".into(), sha256: [1; 32] }
+}
+
+/// Person number 1 of a role.
+pub(super) fn a(role: Role) -> Actor {
+    sample::actor(role, 1)
+}
+
+pub(super) fn other(role: Role) -> Actor {
+    sample::actor(role, 2)
+}
+
+/// A member of a unit.
+pub(super) fn of(unit: &str) -> Actor {
+    Actor { id: format!("{unit}-1").as_str().into(), role: Role::Unit, unit: unit.into() }
+}
+
+/// Shanghai time in March 2026, a month without holidays; the 2nd is a Monday.
+pub(super) fn march(day: i8, hour: i8, minute: i8) -> Timestamp {
+    when(2026, 3, day, hour, minute)
+}
+
+pub(super) fn when(year: i16, month: i8, day: i8, hour: i8, minute: i8) -> Timestamp {
+    SHANGHAI.to_timestamp(date(year, month, day).at(hour, minute, 0, 0)).unwrap()
+}
+
+#[derive(Clone)]
+pub(super) struct Office {
+    pub(super) ticket: Option<Ticket>,
+    pub(super) history: Vec<(Meta, Event)>,
+    pub(super) at: Timestamp,
+    policy: Arc<Policy>,
+    calendar: Arc<Calendar>,
+    commands: u128,
+}
+
+pub(super) fn intake(kind: Kind, at: Timestamp) -> Intake {
+    Intake {
+        ticket: TicketId(Uuid::from_u128(1)),
+        kind,
+        channel: match kind {
+            Kind::Complaint => Channel::Line180,
+            Kind::Fault => Channel::Desk112,
+            Kind::Install => Channel::Counter,
+        },
+        category: match kind {
+            Kind::Complaint => "complaint.billing.dispute",
+            Kind::Fault => "fault.broadband.down",
+            Kind::Install => "install.broadband.new",
+        }
+        .into(),
+        severity: Severity::Major,
+        description: s("什么也用不了"),
+        remedy: None,
+        happened_at: at,
+        taken_in_at: at,
+        first_owner: FirstOwner { employee: "desk-01".into(), department: "desk".into() },
+        customer: Customer {
+            id: CUSTOMER,
+            name: s("王芳"),
+            phone: s("10012345678"),
+            phone_hash: [2; 16],
+            address: None,
+            tier: Tier::Standard,
+            segment: Segment::Public,
+        },
+        service: Service {
+            number: s("10012345678"),
+            number_hash: [3; 16],
+            product: Product::Broadband,
+            monthly_rent_fen: 9_900,
+        },
+        area: Area {
+            province: "henan".into(), city: "郑州".into(), district: "金水区".into(), rural: false
+        },
+        requests: Vec::new(),
+        attachments: Vec::new(),
+        mass_outage: false,
+        linked: None,
+        install: (kind == Kind::Install).then_some(install::Order { fees_fen: 10_000, promised_on: None }),
+        source: None,
+    }
+}
+
+pub(super) fn outside(number: &str, due: Option<Timestamp>) -> OutsideRequest {
+    OutsideRequest {
+        request: RequestNo(1),
+        body: Channel::Consumer12315,
+        number: number.into(),
+        handed_over_at: march(2, 9, 0),
+        due,
+    }
+}
+
+pub(super) fn take_in(intake: Intake) -> Command {
+    Take::TakeIn { intake: Box::new(intake), open_twin: None, reopenable_twin: None }.into()
+}
+
+impl Office {
+    /// Monday, 2 March 2026, 09:00, and no ticket yet.
+    pub(super) fn empty() -> Self {
+        Self {
+            ticket: None,
+            history: Vec::new(),
+            at: march(2, 9, 0),
+            policy: Policy::cn_national(),
+            calendar: Calendar::cn(),
+            commands: 0,
+        }
+    }
+
+    pub(super) fn opened(intake: Intake) -> Self {
+        Self::empty().then(a(Role::Desk), take_in(intake))
+    }
+
+    pub(super) fn new(kind: Kind) -> Self {
+        Self::opened(intake(kind, march(2, 9, 0)))
+    }
+
+    /// A ticket that has come as far as this stage, without any fault of ours; the lead is `line-crew`.
+    pub(super) fn at_stage(kind: Kind, stage: Stage) -> Self {
+        Stage::ALL.into_iter().filter(|passed| *passed < stage).fold(Self::new(kind), Self::pass)
+    }
+
+    pub(super) fn closed(kind: Kind) -> Self {
+        Self::at_stage(kind, Stage::Close).pass(Stage::Close)
+    }
+
+    /// Passes the stage it is at, well.
+    #[track_caller]
+    pub(super) fn pass(self, stage: Stage) -> Self {
+        let kind = self.t().kind();
+        match stage {
+            Stage::Investigate if kind == Kind::Install => {
+                let reached = [Milestone::Accepted, Milestone::Surveyed, Milestone::ResourcesAssigned];
+                let surveyed =
+                    reached.into_iter().fold(self, |office, step| office.then(a(Role::Desk), reach(step)));
+                surveyed.then(a(Role::Investigation), investigate(Cause::NewOrder, &[]))
+            }
+            Stage::Investigate => {
+                self.then(a(Role::Investigation), investigate(Cause::Known(s("光缆被挖断")), &[]))
+            }
+            Stage::Dispatch => self.then(a(Role::Dispatch), dispatch(&[("line-crew", Part::Lead)])),
+            Stage::Reply => {
+                let lead = self.t().lead().unwrap().clone();
+                let unit = of(lead.unit.as_str());
+                let office = self.then(unit.clone(), accept(lead.number.0)).proved();
+                office.then(unit, reply(lead.number.0))
+            }
+            Stage::Feedback => self.then(a(Role::Desk), feedback(Answer::Satisfied)),
+            Stage::Inspect => {
+                let office = if gate::inspectable(self.t(), Gate::ServiceImproved).is_empty() {
+                    self
+                } else {
+                    let reason = s("一次性故障");
+                    self.then(a(Role::Dispatch), gate::Command::NoMeasureNeeded { reason }.into())
+                };
+                office.then(a(Role::Inspection), inspect(&[]))
+            }
+            Stage::Report => self.then(a(Role::Reporting), report()),
+            Stage::Assess => {
+                let units: Vec<_> = self.t().involved().into_iter().collect();
+                let blameless: Vec<_> = units.iter().map(|unit| (unit.as_str(), blameless())).collect();
+                self.then(a(Role::Assessment), assess(&blameless))
+            }
+            Stage::Close => self.then(a(Role::Assessment), chain::Command::Close.into()),
+        }
+    }
+
+    /// Service up with a passing test, or activated, where the kind has that.
+    pub(super) fn proved(self) -> Self {
+        match self.t().kind() {
+            Kind::Complaint => self,
+            Kind::Fault if self.t().fault.missing().is_empty() => self,
+            Kind::Fault => {
+                self.then(of("line-crew"), fact(fault::Fact::ServiceUp)).then(of("line-crew"), test(true))
+            }
+            Kind::Install => self
+                .then(of("line-crew"), reach(Milestone::Visited))
+                .then(of("line-crew"), reach(Milestone::Activated)),
+        }
+    }
+
+    pub(super) fn t(&self) -> &Ticket {
+        self.ticket.as_ref().expect("a ticket")
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.t().stage
+    }
+
+    pub(super) fn wait_minutes(mut self, minutes: i64) -> Self {
+        self.at = self.at.saturating_add(SignedDuration::from_mins(minutes)).unwrap();
+        self
+    }
+
+    pub(super) fn until(mut self, at: Timestamp) -> Self {
+        assert!(at >= self.at, "time runs forward");
+        self.at = at;
+        self
+    }
+
+    /// What a command would do.
+    pub(super) fn try_it(&self, actor: &Actor, command: Command) -> Result<Vec<(Meta, Event)>, Rejection> {
+        let id = CommandId(Uuid::from_u128(self.commands + 1));
+        let context = Context {
+            at: self.at,
+            actor: actor.clone(),
+            command: id,
+            fingerprint: [9; 16],
+            policy: &self.policy,
+            calendar: &self.calendar,
+        };
+        let stream = self.ticket.as_ref().map_or(TicketId(Uuid::from_u128(1)), Ticket::id);
+        let first = self.ticket.as_ref().map_or(0, |ticket| ticket.revision + 1);
+        let events = ticket::decide(self.ticket.as_ref(), &context, command)?;
+        let numbered = (0..).zip(first..).zip(events);
+        let recorded = numbered.map(|((index, revision), event)| {
+            let meta = Meta {
+                id: ticket::event_id(stream, id, index),
+                revision,
+                recorded_at: self.at,
+                occurred_at: event.occurred_at().unwrap_or(self.at),
+                actor: actor.clone(),
+                command: id,
+                fingerprint: [9; 16],
+            };
+            (meta, event)
+        });
+        Ok(recorded.collect())
+    }
+
+    /// The command succeeds and changes something; a minute passes.
+    #[track_caller]
+    pub(super) fn then(mut self, actor: Actor, command: Command) -> Self {
+        match self.try_it(&actor, command.clone()) {
+            Ok(events) if events.is_empty() => panic!("{command:?} changed nothing"),
+            Ok(events) => self.record(events),
+            Err(refused) => panic!("{command:?} was refused: {refused:?}"),
+        }
+        self.wait_minutes(1)
+    }
+
+    pub(super) fn record(&mut self, events: Vec<(Meta, Event)>) {
+        for (meta, event) in events {
+            self.ticket = ticket::evolve(self.ticket.take(), &event, &meta);
+            self.history.push((meta, event));
+        }
+        self.commands += 1;
+    }
+
+    /// The event of the last command that has this name.
+    #[track_caller]
+    pub(super) fn event(&self, name: &str) -> EventId {
+        let found = self.history.iter().rev().find(|(_, event)| self.name(event) == name);
+        found.unwrap_or_else(|| panic!("no event {name}")).0.id
+    }
+
+    /// Every event's name, from the first.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.history.iter().map(|(_, event)| self.name(event)).collect()
+    }
+
+    /// An event's name; a clock's also says which clock.
+    fn name(&self, event: &Event) -> String {
+        let text = match event {
+            Event::Intake(event) => format!("{event:?}"),
+            Event::Contact(event) => format!("{event:?}"),
+            Event::Chain(event) => format!("{event:?}"),
+            Event::Order(event) => format!("{event:?}"),
+            Event::Clock(event) => format!("{event:?}"),
+            Event::Gate(event) => format!("{event:?}"),
+            Event::Verdict(event) => format!("{event:?}"),
+            Event::Money(event) => format!("{event:?}"),
+            Event::Fault(event) => format!("{event:?}"),
+            Event::Install(event) => format!("{event:?}"),
+        };
+        let name: String = text.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+        let clock = match event {
+            Event::Clock(clock::Event::Started(start)) => start.clock,
+            Event::Clock(
+                clock::Event::Warned { clock, .. }
+                | clock::Event::Met { clock, .. }
+                | clock::Event::Breached { clock, .. }
+                | clock::Event::BreachWithdrawn { clock, .. }
+                | clock::Event::Cancelled { clock }
+                | clock::Event::Paused { clock }
+                | clock::Event::Resumed { clock, .. }
+                | clock::Event::Restated { clock, .. },
+            ) => *clock,
+            _ => return name,
+        };
+        let start = &self.t().clocks[usize::try_from(clock.0).unwrap() - 1].start;
+        let stage = match start.subject {
+            Subject::Stage(stage) => format!(" {}", stage.name()),
+            _ => String::new(),
+        };
+        format!("{} {}{stage}", name.to_lowercase(), start.kind.name())
+    }
+}
+
+/// Given an office, when somebody asks for something, then these events happen (none where it already holds), or it is
+/// refused.
+#[track_caller]
+pub(super) fn check(given: &Office, when: (Actor, Command), then: Result<&[&str], Rejection>) -> Office {
+    let mut office = given.clone();
+    match (given.try_it(&when.0, when.1), then) {
+        (Ok(events), Ok(names)) => {
+            let before = office.history.len();
+            office.record(events);
+            assert_eq!(office.names()[before..], *names);
+        }
+        (Err(refused), Err(expected)) => assert_eq!(refused, expected),
+        (Ok(events), Err(expected)) => panic!("{expected:?} expected, but: {events:?}"),
+        (Err(refused), Ok(_)) => panic!("refused: {refused:?}"),
+    }
+    office.wait_minutes(1)
+}
+
+pub(super) fn named(units: &[&str]) -> Vec<NamedUnit> {
+    units.iter().map(|unit| NamedUnit { unit: (*unit).into(), reason: s("标志缺失") }).collect()
+}
+
+pub(super) fn investigate(cause: Cause, units: &[&str]) -> Command {
+    chain::Command::Investigate { cause, facts: s("现场查勘"), units: named(units) }.into()
+}
+
+pub(super) fn new_order(unit: &str, part: Part) -> NewOrder {
+    NewOrder { part, unit: unit.into(), task: s("修复"), due: None }
+}
+
+pub(super) fn dispatch(orders: &[(&str, Part)]) -> Command {
+    let orders = orders.iter().map(|(unit, part)| new_order(unit, *part)).collect();
+    chain::Command::Dispatch { orders }.into()
+}
+
+pub(super) fn accept(order: u32) -> Command {
+    order::Command::Accept { order: OrderNo(order) }.into()
+}
+
+pub(super) fn reply(order: u32) -> Command {
+    order::Command::Reply {
+        order: OrderNo(order),
+        resolution: s("已接通"),
+        cause: None,
+        measures: Vec::new(),
+        done_by: vec!["line-crew-1".into()],
+    }
+    .into()
+}
+
+pub(super) fn feedback(answer: Answer) -> Command {
+    chain::Command::RecordFeedback {
+        answer,
+        words: s("用户答复"),
+        recording: Some(rec()),
+        investigate_again: false,
+    }
+    .into()
+}
+
+/// Judges gates 1 to 3, all passed but these.
+pub(super) fn inspect(failed: &[Gate]) -> Command {
+    chain::Command::Inspect { judgements: judgements(failed), units: Vec::new() }.into()
+}
+
+pub(super) fn judgements(failed: &[Gate]) -> Vec<Judgement> {
+    let gates = [Gate::CauseKnown, Gate::ProblemSolved, Gate::ServiceImproved];
+    let judge = |gate| Judgement { gate, passed: !failed.contains(&gate), evidence: s("检查记录") };
+    gates.into_iter().map(judge).collect()
+}
+
+pub(super) fn report() -> Command {
+    chain::Command::Report { level: "city".into(), summary: s("处理情况"), reference: "sb-1".into() }.into()
+}
+
+pub(super) fn assess(verdicts: &[(&str, Finding)]) -> Command {
+    let verdicts = verdicts.iter().map(|(unit, finding)| ((*unit).into(), finding.clone())).collect();
+    chain::Command::Assess { verdicts, confirmed: Vec::new() }.into()
+}
+
+pub(super) fn blameless() -> Finding {
+    Finding::NotAtFault { reason: s("无责任") }
+}
+
+pub(super) fn at_fault(points: u32, penalty_fen: u64) -> Finding {
+    let because = vec![EventId(Uuid::from_u128(5))];
+    Finding::AtFault { rule: "第七条".into(), points, penalty_fen, because, reason: s("未按时") }
+}
+
+pub(super) fn fact(fact: fault::Fact) -> Command {
+    fault::Command::RecordFact { fact, occurred_at: None, evidence: None }.into()
+}
+
+pub(super) fn test(passed: bool) -> Command {
+    fact(fault::Fact::LineTested { passed, reference: "112-1".into(), result: s("环阻正常") })
+}
+
+pub(super) fn reach(milestone: Milestone) -> Command {
+    let fact = install::Fact::MilestoneReached { milestone };
+    install::Command::RecordFact { fact, occurred_at: None, evidence: None }.into()
+}
+
+pub(super) fn tick() -> (Actor, Command) {
+    (a(Role::Timer), clock::Command::FallDue.into())
+}
+
+pub(super) fn day(office: &Office) -> jiff::civil::Date {
+    calendar::local_date(office.at)
+}
