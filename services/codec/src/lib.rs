@@ -4,7 +4,7 @@
 //! - [`encode_metadata`] and [`decode_meta`] are the way of what surrounds it.
 //! - [`to_event`] and [`from_event`] put both into the envelope that is streamed, published and exported, [`to_json`] and
 //!   [`from_json`] are its canonical JSON.
-//! - [`request`] reads what callers send.
+//! - [`Wire`] reads a field of what callers send, by name: `OrderNo::take(request.order, "order")`.
 //! - [`sample`] makes events for tests.
 //!
 //! Whatever is unknown, a type, a field, a value, is an error: a reader that passed over it would fold a wrong state.
@@ -15,7 +15,6 @@ mod error;
 mod events;
 mod json;
 mod messages;
-pub mod request;
 pub mod sample;
 mod upcast;
 mod wire;

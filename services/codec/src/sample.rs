@@ -1,5 +1,6 @@
 //! Seeded events for tests of this and other crates: plausible, and with the corners that break encoders.
 
+use duban_aggregates::actor::Actor;
 use duban_aggregates::calendar::Target;
 use duban_aggregates::chain::Cause;
 use duban_aggregates::clock::Subject;
@@ -8,12 +9,16 @@ use duban_aggregates::ids::{
     NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId, VerdictNo,
 };
 use duban_aggregates::intake::Fact;
+use duban_aggregates::meta::Meta;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::verdict::Finding;
-use duban_aggregates::{fault, install};
+use duban_aggregates::{customer, fault, install, notice, problem, ticket};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use uuid::Uuid;
+
+use crate::envelope::{Lineage, Parts, encode_metadata};
+use crate::events::Stored;
 
 /// A small generator (SplitMix64): the same seed gives the same samples on every machine.
 #[derive(Clone, Debug)]
@@ -275,4 +280,52 @@ impl Sample for Fact {
             _ => Self::Category { category: Sample::sample(g) },
         }
     }
+}
+
+/// A sample of any stored type, as the log would keep it: domain event, metadata, envelope. None for an unknown type.
+#[must_use]
+pub fn parts(kind: &str, g: &mut Gen) -> Option<Parts> {
+    let (kind, payload) = payload(kind, g)?;
+    let meta = Meta {
+        id: Sample::sample(g),
+        revision: Sample::sample(g),
+        recorded_at: whole_microseconds(g),
+        occurred_at: whole_microseconds(g),
+        actor: Actor { id: Sample::sample(g), role: Sample::sample(g), unit: Sample::sample(g) },
+        command: Sample::sample(g),
+        fingerprint: g.bytes(),
+    };
+    let lineage = Lineage {
+        correlation: Sample::sample(g),
+        causation: Sample::sample(g),
+        trace_context: g.pick(&["", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]).to_owned(),
+    };
+    let policy_version = g.pick(&["cn-national-1", ""]);
+    Some(Parts {
+        id: meta.id.0,
+        stream: format!("complaint-{}", Uuid::sample(g)),
+        revision: meta.revision,
+        position: Sample::sample(g),
+        kind,
+        occurred_at: meta.occurred_at.as_microsecond(),
+        recorded_at: meta.recorded_at.as_microsecond(),
+        tags: vec![("kind".into(), "complaint".into()), ("unit".into(), String::sample(g).into())],
+        metadata: encode_metadata(&meta, &lineage, policy_version),
+        payload: payload.into(),
+    })
+}
+
+fn payload(kind: &str, g: &mut Gen) -> Option<(&'static str, Vec<u8>)> {
+    fn of<E: Stored>(kind: &str, g: &mut Gen) -> Option<(&'static str, Vec<u8>)> {
+        E::sample(kind, g).map(|event| event.encode())
+    }
+    of::<ticket::Event>(kind, g)
+        .or_else(|| of::<problem::Event>(kind, g))
+        .or_else(|| of::<notice::Event>(kind, g))
+        .or_else(|| of::<customer::Event>(kind, g))
+}
+
+/// Logs keep moments to the microsecond.
+fn whole_microseconds(g: &mut Gen) -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::sample(g).as_microsecond()).unwrap_or_default()
 }

@@ -50,14 +50,9 @@ mod tests {
 
     // Long ago orders were counted from 0, and later under another name.
     const OLD: &[Upcast] = &[
-        Upcast { from: "order.signed.v0", to: "order.signed.v1", payload: count_from_one },
+        Upcast { from: "order.signed.v0", to: "order.signed.v1", payload: |bytes| Ok(vec![8, bytes[1] + 1]) },
         Upcast { from: "order.signed.v1", to: "order.accepted.v1", payload: |bytes| Ok(bytes.to_vec()) },
     ];
-
-    fn count_from_one(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
-        let order = bytes.get(1).copied().unwrap_or(0) + 1;
-        Ok(vec![8, order])
-    }
 
     #[test]
     fn an_earlier_type_is_read_as_the_present_one_through_every_step() {

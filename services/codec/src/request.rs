@@ -1,1 +1,0 @@
-//! What callers send, read into what the domain takes.
