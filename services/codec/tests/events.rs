@@ -127,6 +127,20 @@ fn no_request_names_its_actor() {
 }
 
 #[test]
+fn every_command_begins_with_its_stream_its_id_and_the_revision_seen() {
+    let methods = descriptors().services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let commands: Vec<_> =
+        methods.filter(|method| method.output().name().ends_with("CommandResponse")).collect();
+    assert!(commands.len() > 70, "{} commands", commands.len());
+    for command in commands {
+        let field = |number| command.input().get_field(number).map(|field| field.name().to_owned());
+        assert!(field(1).is_some_and(|name| name.ends_with("_id")), "{}", command.full_name());
+        assert_eq!(field(2).as_deref(), Some("command_id"), "{}", command.full_name());
+        assert_eq!(field(3).as_deref(), Some("expected_revision"), "{}", command.full_name());
+    }
+}
+
+#[test]
 fn an_unknown_type_is_refused_by_name() {
     for refused in
         [decode_ticket("order.eaten.v1", &[]).unwrap_err(), payload("order.eaten.v1", &[]).unwrap_err()]
