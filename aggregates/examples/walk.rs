@@ -39,7 +39,7 @@ fn main() {
                 count("rounds > 1", ticket.round.number > 1);
                 count("returned", ticket.ever_returned);
                 count("reopened", ticket.reopened > 0);
-                count("breached", ticket.clocks.iter().any(|clock| clock.is_breached()));
+                count("breached", ticket.clocks.iter().any(duban_aggregates::clock::Clock::is_breached));
                 count("appeal granted", ticket.verdicts.iter().any(|verdict| verdict.reversed));
                 count("by rule", history.iter().any(|(meta, _)| meta.actor.id.as_str() == "rule"));
                 if ticket.is_open() {

@@ -268,6 +268,7 @@ impl Office {
 
     /// The command succeeds and changes something; a minute passes.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "stories read better without references")]
     pub(super) fn then(mut self, actor: Actor, command: Command) -> Self {
         match self.try_it(&actor, command.clone()) {
             Ok(events) if events.is_empty() => panic!("{command:?} changed nothing"),

@@ -177,7 +177,7 @@ fn walks(usual: u64) -> u64 {
 
 #[test]
 fn invariants_hold_on_tickets_that_are_handled_as_they_should_be() {
-    let count = walks(300);
+    let count = walks(500);
     let tally = live_all(0..count, 3);
     assert!(u64::from(tally.closed) * 100 > count * 80, "{} of {count} closed", tally.closed);
     println!(
@@ -188,7 +188,7 @@ fn invariants_hold_on_tickets_that_are_handled_as_they_should_be() {
 
 #[test]
 fn invariants_hold_whatever_anybody_asks_for() {
-    let count = walks(300);
+    let count = walks(500);
     let tally = live_all(10_000..10_000 + count, 45);
     assert!(u64::from(tally.closed) * 100 > count * 10, "{} of {count} closed", tally.closed);
     assert!(tally.refused * 10 > tally.commands, "there is nonsense in it");

@@ -140,17 +140,19 @@ fn verdicts_settled(before: &[(Meta, Event)], waived: bool) {
                 owners.extend(units.iter().map(|named| named.unit.clone()));
             }
             Event::Order(order::Event::Issued { order, unit, .. }) => {
-                drop(accepted.insert(*order, unit.clone()))
+                accepted.insert(*order, unit.clone());
             }
             Event::Order(order::Event::Accepted { order }) => drop(owners.insert(accepted[order].clone())),
             Event::Verdict(verdict::Event::BecameFinal { verdict }) => set(verdict, &|known| known.0 = true),
             Event::Verdict(verdict::Event::PenaltyCarriedOut { verdict, .. }) => {
-                set(verdict, &|known| known.1 = false)
+                set(verdict, &|known| known.1 = false);
             }
             Event::Verdict(
                 verdict::Event::AppealGranted { verdict, .. }
                 | verdict::Event::ErratumRecorded { verdict, .. },
-            ) => set(verdict, &|known| known.1 = false),
+            ) => {
+                set(verdict, &|known| known.1 = false);
+            }
             _ => {}
         }
     }
