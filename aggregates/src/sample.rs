@@ -20,7 +20,7 @@ use crate::ticket::{self, Command, Event, Ticket};
 mod office;
 mod walk;
 
-pub use office::{actor, attachment};
+pub use office::{actor, attachment, member};
 
 /// Seals a text under the ticket's customer.
 pub type Seal<'s> = &'s dyn Fn(&str) -> Sealed;

@@ -37,7 +37,8 @@ pub fn actor(role: Role, number: u32) -> Actor {
 }
 
 /// A member of a unit.
-pub(super) fn member(unit: &str, number: u32) -> Actor {
+#[must_use]
+pub fn member(unit: &str, number: u32) -> Actor {
     Actor { id: format!("{unit}-{number:02}").as_str().into(), role: Role::Unit, unit: unit.into() }
 }
 
