@@ -3,9 +3,13 @@
 pub mod access;
 pub mod config;
 pub mod drain;
+pub mod grpc;
 pub mod identity;
 pub mod keys;
+pub mod reactions;
+pub mod runner;
 pub mod seal;
+pub mod serve;
 pub mod telemetry;
 pub mod time;
 pub mod tls;

@@ -1,0 +1,29 @@
+//! The public services, one file each: request in, command out. No file here knows a rule.
+
+mod assessment;
+mod audit;
+mod call;
+mod command;
+mod customer;
+mod customers;
+mod desk;
+mod dispatch;
+mod error;
+mod fault;
+mod feedback;
+mod history;
+mod inspection;
+mod install;
+mod investigation;
+mod notice;
+mod problem;
+mod read;
+mod reply;
+mod report;
+mod rows;
+mod supervision;
+mod take_in;
+
+pub use self::call::CallLayer;
+pub use self::command::Api;
+pub use self::rows::rows;

@@ -1,0 +1,18 @@
+//! Auditors.
+
+use duban_aggregates::intake;
+use duban_proto::api::v1 as api;
+use duban_proto::api::v1::audit_service_server::AuditService;
+use tonic::Request;
+
+use super::command::{Answered, Api};
+
+#[tonic::async_trait]
+impl AuditService for Api {
+    async fn file_finding(&self, request: Request<api::FileFindingRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            Ok(intake::Command::FileFinding { finding: texts.text("finding", &asked.finding)? })
+        })
+        .await
+    }
+}

@@ -1,0 +1,272 @@
+//! What every command needs around it: ids, proven identity, fingerprint, trace; and the customer's key to seal with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use duban_aggregates::ids::{CommandId, TicketId, UnitId};
+use duban_aggregates::ticket::{self, Ticket};
+use duban_codec::Lineage;
+use duban_log::Position;
+use duban_projections::Tickets;
+use duban_proto::api::v1 as api;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::customers::Strangers;
+use super::error::{not_yours, stopped};
+use super::read::{Field, Texts, keep, none_wrong, position};
+use crate::access::{Grant, Scope};
+use crate::runner::{Aggregate, Answer, Ask, Holds, RunError, Runner};
+use crate::seal::Sealer;
+
+/// What a command's RPC answers.
+pub(crate) type Answered<T = api::CommandResponse> = Result<Response<T>, Status>;
+
+/// How long a read waits for a position, where the caller's own deadline is not nearer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longer trace contexts are somebody's mistake; they are stored in every event.
+const TRACE_BYTES_MAX: usize = 256;
+
+/// All services, over one runner. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) runner: Arc<Runner>,
+    pub(crate) tickets: Arc<Tickets>,
+    pub(crate) sealer: Sealer,
+    pub(crate) strangers: Arc<Strangers>,
+}
+
+impl Api {
+    /// The services over a runner, the list of tickets, and the customers' keys.
+    #[must_use]
+    pub fn new(runner: Arc<Runner>, tickets: Arc<Tickets>, sealer: Sealer) -> Self {
+        Self { runner, tickets, sealer, strangers: Arc::default() }
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// A request that is a command.
+pub(crate) trait Asks: prost::Message + 'static {
+    /// Its message's name; no two commands share one.
+    const NAME: &'static str;
+    /// The field that names what it is about.
+    const ID: &'static str;
+
+    fn id(&self) -> &str;
+    fn command_id(&self) -> &str;
+    fn expected_revision(&self) -> Option<u64>;
+}
+
+macro_rules! asks {
+    ($id:ident: $($request:ident)*) => {$(
+        impl Asks for api::$request {
+            const NAME: &'static str = concat!("duban.api.v1.", stringify!($request));
+            const ID: &'static str = stringify!($id);
+
+            fn id(&self) -> &str {
+                &self.$id
+            }
+
+            fn command_id(&self) -> &str {
+                &self.command_id
+            }
+
+            fn expected_revision(&self) -> Option<u64> {
+                self.expected_revision
+            }
+        }
+    )*};
+}
+
+asks! { ticket_id:
+    TakeInRequest AddOutsideRequestRequest AttachRequest ChangeFirstOwnerRequest CorrectFactRequest
+    ContactCustomerRequest NotifyDelayRequest RecordReceiptRequest DispatchUrgentRequest PauseRequest ResumeRequest
+    WithdrawRequest RejectRequest MergeRequest ReopenRequest JoinProblemRequest LinkNoticeRequest InvestigateRequest
+    DispatchRequest AddAssistRequest GrantReturnRequest RefuseReturnRequest ReleaseRequest RecallRequest
+    GrantExtensionRequest RefuseExtensionRequest AcceptRequest ReplyRequest RequestReturnRequest AskExtensionRequest
+    WaitForAssistRequest PlanMeasureRequest CarryOutMeasureRequest DeclareNoMeasureNeededRequest AcceptVerdictRequest
+    AppealVerdictRequest RecordFeedbackRequest AttemptContactRequest SendReplyBackRequest InspectRequest ReportRequest
+    AssessRequest RequestFactsRequest CloseRequest DecideAppealRequest CarryOutPenaltyRequest ReverseVerdictRequest
+    AccrueDueRequest ApproveDueRequest SettleDueRequest RecordLineTestRequest RecordRepairRequest
+    RecordServiceUpRequest JudgeTerminalRequest RecordArrearsPaidRequest ReachMilestoneRequest MakeAppointmentRequest
+    RescheduleAppointmentRequest EndAppointmentRequest UrgeRequest ProposeEscalationRequest IssueEscalationRequest
+    DeclineEscalationRequest SignOffUnreachableRequest ConcludeFeedbackRequest ConsentToRejectionRequest WaiveRequest
+    DecideThirdReturnRequest FileFindingRequest
+}
+
+asks! { problem_id:
+    OpenProblemRequest FindProblemCauseRequest PlanProblemActionRequest CarryOutProblemActionRequest
+    RecordProblemFailureRequest CloseProblemRequest
+}
+
+asks! { notice_id: PublishNoticeRequest ExtendNoticeRequest EndNoticeRequest WithdrawNoticeRequest }
+
+asks! { customer_id: RegisterCustomerRequest ChangeTierRequest EraseCustomerRequest }
+
+/// A command's envelope, checked.
+pub(crate) struct Asked<R> {
+    /// What it is about.
+    pub(crate) id: Uuid,
+    /// Who asks, under which id, after what.
+    pub(crate) ask: Ask,
+    /// How far the caller's right reaches.
+    pub(crate) grant: Grant,
+    /// The request itself.
+    pub(crate) body: R,
+}
+
+impl Api {
+    /// Checks what every command carries. Where `or_derived`, an empty id is derived from the command's, so that a
+    /// repeat finds the same stream.
+    pub(crate) fn asked<R: Asks>(&self, request: Request<R>, or_derived: bool) -> Result<Asked<R>, Status> {
+        let grant = Grant::of(&request)?.clone();
+        let trace_context = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+        let trace_context =
+            trace_context.filter(|text| text.len() <= TRACE_BYTES_MAX).unwrap_or_default().to_owned();
+        let body = request.into_inner();
+        let mut wrong = Vec::new();
+        let command = keep(uuid("command_id", body.command_id()), &mut wrong)?;
+        let id = match command {
+            Some(command) if or_derived && body.id().is_empty() => {
+                Some(Uuid::new_v5(&command, R::ID.as_bytes()))
+            }
+            _ => keep(uuid(R::ID, body.id()), &mut wrong)?,
+        };
+        none_wrong(wrong)?;
+        let (id, command) = id.zip(command).ok_or_else(super::read::missing)?;
+        let mut fingerprinted = R::NAME.as_bytes().to_vec();
+        fingerprinted.push(0);
+        body.encode(&mut fingerprinted).map_err(|error| Status::internal(error.to_string()))?;
+        let ask = Ask {
+            command: CommandId(command),
+            expected_revision: body.expected_revision(),
+            fingerprint: self.sealer.keys().fingerprint(&fingerprinted),
+            actor: grant.actor.clone(),
+            lineage: Lineage { trace_context, ..Lineage::default() },
+        };
+        Ok(Asked { id, ask, grant, body })
+    }
+
+    /// Runs a command on a ticket, with its customer's key to seal with.
+    pub(crate) async fn on_ticket<R: Asks, C: Into<ticket::Command>>(
+        &self,
+        request: Request<R>,
+        make: impl Fn(&Texts<'_>, &R) -> Result<C, RunError> + Send + Sync,
+    ) -> Answered {
+        self.on(request, |_, _| Ok(()), make).await
+    }
+
+    /// The same, where the rules do not ask whose ticket it is: a unit's member reaches those that its unit works on, and,
+    /// as surveys and tests come before dispatch, those on which nobody has an order yet.
+    pub(crate) async fn on_own_ticket<R: Asks, C: Into<ticket::Command>>(
+        &self,
+        request: Request<R>,
+        make: impl Fn(&Texts<'_>, &R) -> Result<C, RunError> + Send + Sync,
+    ) -> Answered {
+        let own = |ticket: &Ticket, grant: &Grant| match grant.scope {
+            Scope::OwnUnit if !ticket.orders.is_empty() && !works_on(ticket, &grant.actor.unit) => {
+                Err(not_yours("a unit with an order on this ticket"))
+            }
+            Scope::OwnUnit | Scope::Any => Ok(()),
+        };
+        self.on(request, own, make).await
+    }
+
+    /// Runs a command on a ticket that rests on what the ticket is, and brings no texts.
+    pub(crate) async fn on_known_ticket<R: Asks, C: Into<ticket::Command>>(
+        &self,
+        request: Request<R>,
+        make: impl Fn(&Ticket) -> Result<C, RunError> + Send + Sync,
+    ) -> Answered {
+        let Asked { id, ask, .. } = self.asked(request, false)?;
+        let answer = self.runner.ticket(TicketId(id), &ask, make).await?;
+        Ok(Response::new(ticket_answer(id, answer)))
+    }
+
+    /// Refuses a reference to a stream that is not there.
+    pub(crate) async fn must_exist<A: Aggregate>(&self, field: &'static str, id: Uuid) -> Result<(), Status>
+    where
+        Runner: Holds<A>,
+    {
+        match self.runner.view(id, |state: Option<&A>| state.is_some()).await? {
+            true => Ok(()),
+            false => Err(RunError::field(field, "does not exist").into()),
+        }
+    }
+
+    async fn on<R: Asks, C: Into<ticket::Command>>(
+        &self,
+        request: Request<R>,
+        own: impl Fn(&Ticket, &Grant) -> Result<(), RunError> + Send + Sync,
+        make: impl Fn(&Texts<'_>, &R) -> Result<C, RunError> + Send + Sync,
+    ) -> Answered {
+        let Asked { id, ask, grant, body } = self.asked(request, false)?;
+        let made = |ticket: &Ticket| {
+            own(ticket, &grant)?;
+            let sealer = self.sealer.known_customer(ticket.intake.customer.id)?;
+            make(&Texts::new(&sealer), &body)
+        };
+        let answer = self.runner.ticket(TicketId(id), &ask, made).await?;
+        Ok(Response::new(ticket_answer(id, answer)))
+    }
+
+    /// Runs a command on a stream that carries no sealed texts.
+    pub(crate) async fn on_stream<A: Aggregate, R: Asks>(
+        &self,
+        request: Request<R>,
+        or_derived: bool,
+        make: impl Fn(Option<&A>, &Asked<R>) -> Result<A::Command, RunError> + Send + Sync,
+    ) -> Result<(String, Answer), Status>
+    where
+        Runner: Holds<A>,
+    {
+        let asked = self.asked(request, or_derived)?;
+        let answer = self.runner.run(asked.id, &asked.ask, |state, _| make(state, &asked)).await?;
+        Ok((asked.id.to_string(), answer))
+    }
+
+    /// Waits until the read models have taken in what the caller has seen.
+    pub(crate) async fn wait_for(&self, min_position: &str) -> Result<(), Status> {
+        match position("min_position", min_position)? {
+            Some(position) => self.tickets.wait_for(position, PATIENCE).await.map_err(stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the read models have taken in what was just written.
+    pub(crate) async fn settle(&self, position: Position) {
+        // Whoever reads with `min_position` waits for himself and is told.
+        let _ = self.tickets.wait_for(position, PATIENCE).await;
+    }
+}
+
+/// Whether a unit has, or had, a part in a ticket.
+pub(crate) fn works_on(ticket: &Ticket, unit: &UnitId) -> bool {
+    ticket.orders.iter().any(|order| order.unit == *unit)
+        || ticket.named.contains_key(unit)
+        || ticket.measures.iter().any(|measure| measure.owner == *unit)
+        || ticket.verdicts.iter().any(|verdict| verdict.unit == *unit)
+}
+
+pub(crate) fn ticket_answer(ticket: Uuid, answer: Answer) -> api::CommandResponse {
+    let Answer { revision, position } = answer;
+    api::CommandResponse { ticket_id: ticket.to_string(), revision, position: position.to_string() }
+}
+
+/// An id that a caller gives. The nil UUID is what a forgotten field looks like in many languages.
+pub(crate) fn uuid(name: &str, text: &str) -> Field<Uuid> {
+    if text.is_empty() {
+        return Err(RunError::field(name, "is required"));
+    }
+    match Uuid::try_parse(text) {
+        Ok(id) if !id.is_nil() => Ok(id),
+        Ok(_) => Err(RunError::field(name, "is the nil UUID")),
+        Err(_) => Err(RunError::field(name, "is not a UUID")),
+    }
+}

@@ -1,0 +1,67 @@
+//! Finding a customer by phone, and the order in which one customer's cases are taken in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use duban_aggregates::ids::CustomerId;
+use duban_projections::Tickets;
+use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::keys::KeysError;
+
+/// Phones remembered until the read model knows them; more are forgotten, oldest knowledge first being the read model's.
+const REMEMBERED_MAX: usize = 16 * 1024;
+
+type PhoneHash = [u8; 16];
+type Lock = Arc<tokio::sync::Mutex<()>>;
+
+/// Customers of whom the read models do not know yet: two first calls of one phone at the same moment are one customer's.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    by_phone: Mutex<HashMap<PhoneHash, CustomerId>>,
+    locks: Mutex<HashMap<CustomerId, Lock>>,
+}
+
+impl Strangers {
+    /// The customer with this phone, or a new id, random and not derived from anything.
+    pub(crate) fn find_or_make(&self, phone: PhoneHash, known: &Tickets) -> Result<CustomerId, KeysError> {
+        let mut by_phone = self.by_phone.lock();
+        // Asked under the lock: what the read model learns meanwhile is an id that is remembered here.
+        if let Some(customer) = known.customer_by_phone(&phone) {
+            by_phone.remove(&phone);
+            return Ok(customer);
+        }
+        if let Some(customer) = by_phone.get(&phone) {
+            return Ok(*customer);
+        }
+        if by_phone.len() >= REMEMBERED_MAX {
+            by_phone.retain(|phone, _| known.customer_by_phone(phone).is_none());
+        }
+        if by_phone.len() >= REMEMBERED_MAX {
+            by_phone.clear();
+        }
+        let customer = random_id()?;
+        by_phone.insert(phone, customer);
+        Ok(customer)
+    }
+
+    /// One customer's cases are taken in one after the other, so that a second call finds the ticket of the first.
+    pub(crate) async fn turn(&self, customer: CustomerId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock();
+            if locks.len() >= REMEMBERED_MAX {
+                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            }
+            Arc::clone(locks.entry(customer).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+fn random_id() -> Result<CustomerId, KeysError> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeysError::Crypto)?;
+    Ok(CustomerId(uuid::Builder::from_random_bytes(bytes).into_uuid()))
+}

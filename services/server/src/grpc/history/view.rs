@@ -1,0 +1,399 @@
+//! A ticket as readers see it: the fold's state, and what the fold does not keep.
+
+use std::collections::BTreeMap;
+
+use duban_aggregates::chain::FeedbackPassed;
+use duban_aggregates::clock::{Clock, Status as ClockStands};
+use duban_aggregates::custody::Holder;
+use duban_aggregates::gate::{self, Certificate, Gate};
+use duban_aggregates::ids::{MeasureNo, OrderNo, VerdictNo};
+use duban_aggregates::intake::Attachment;
+use duban_aggregates::order::Status as OrderStands;
+use duban_aggregates::sealed::Sealed;
+use duban_aggregates::state::End;
+use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::verdict::{Finding, Verdict};
+use duban_aggregates::{chain, intake, order, verdict};
+use duban_codec::Wire;
+use duban_log::Recorded;
+use duban_projections::Row;
+use duban_proto::api::v1 as api;
+use duban_proto::event::v1 as pb;
+use jiff::Timestamp;
+use tonic::Status;
+
+use super::list;
+use super::texts::Opener;
+use crate::runner::RunError;
+
+/// A ticket, and what only its events say.
+pub(super) struct Shown {
+    pub(super) ticket: Ticket,
+    beside: Beside,
+}
+
+/// What the fold has no use for and readers have.
+#[derive(Default)]
+struct Beside {
+    attachments: Vec<Attachment>,
+    tasks: BTreeMap<OrderNo, Sealed>,
+    measures: BTreeMap<MeasureNo, Sealed>,
+    errata: Vec<VerdictNo>,
+    certificate: Option<Certificate>,
+    attempts: u32,
+    round: u32,
+}
+
+impl Shown {
+    /// The same after one more event; nothing comes of an event before the intake.
+    pub(super) fn after(shown: Option<Self>, recorded: &Recorded) -> Result<Option<Self>, Status> {
+        let corrupt = |error: duban_projections::Undecodable| RunError::Corrupt {
+            stream: recorded.stream.to_string(),
+            reason: error.to_string(),
+        };
+        let event = duban_projections::ticket_event(recorded).map_err(corrupt)?;
+        let meta = duban_projections::meta(recorded).map_err(corrupt)?;
+        let (ticket, beside) = match shown {
+            Some(Self { ticket, beside }) => (Some(ticket), beside),
+            None => (None, Beside::default()),
+        };
+        let Some(ticket) = ticket::evolve(ticket, &event, &meta) else { return Ok(None) };
+        let mut shown = Self { ticket, beside };
+        shown.keep(&event);
+        Ok(Some(shown))
+    }
+
+    fn keep(&mut self, event: &ticket::Event) {
+        if self.ticket.round.number != self.beside.round {
+            self.beside.round = self.ticket.round.number;
+            self.beside.attempts = 0;
+        }
+        match event {
+            ticket::Event::Intake(intake::Event::TakenIn(intake)) => {
+                self.beside.attachments.clone_from(&intake.attachments);
+            }
+            ticket::Event::Intake(intake::Event::Attached { attachment }) => {
+                self.beside.attachments.push(attachment.clone());
+            }
+            ticket::Event::Order(order::Event::Issued { order, task, .. }) => {
+                self.beside.tasks.insert(*order, task.clone());
+            }
+            ticket::Event::Gate(gate::Event::MeasurePlanned { measure, text, .. }) => {
+                self.beside.measures.insert(*measure, text.clone());
+            }
+            ticket::Event::Verdict(verdict::Event::ErratumRecorded { verdict, .. }) => {
+                self.beside.errata.push(*verdict)
+            }
+            ticket::Event::Chain(chain::Event::Closed { certificate }) => {
+                self.beside.certificate = Some(certificate.clone());
+            }
+            // Superseded, never erased: the events keep it.
+            ticket::Event::Chain(chain::Event::Reopened { .. }) => self.beside.certificate = None,
+            ticket::Event::Chain(chain::Event::ContactAttempted { .. }) => self.beside.attempts += 1,
+            _ => {}
+        }
+    }
+
+    /// What readers see; `now` ends the last stretch of custody.
+    pub(super) fn view(&self, opener: &Opener, now: Timestamp) -> api::Ticket {
+        let ticket = &self.ticket;
+        let intake = &ticket.intake;
+        api::Ticket {
+            summary: Some(summary(&Row::of(ticket))),
+            description: opener.open(&intake.description),
+            remedy: intake.remedy.as_ref().and_then(|remedy| opener.open(remedy)),
+            happened_at: intake.happened_at.put(),
+            first_owner: intake.first_owner.put(),
+            customer: Some(api::CustomerView {
+                customer_id: intake.customer.id.to_string(),
+                name: opener.open(&intake.customer.name),
+                phone: opener.open(&intake.customer.phone),
+                address: intake.customer.address.as_ref().and_then(|address| opener.open(address)),
+                tier: intake.customer.tier.put(),
+                segment: intake.customer.segment.put(),
+            }),
+            service: Some(api::ServiceView {
+                number: opener.open(&intake.service.number),
+                product: intake.service.product.put(),
+                monthly_rent_fen: intake.service.monthly_rent_fen,
+            }),
+            attachments: self.beside.attachments.put(),
+            mass_outage: intake.mass_outage,
+            linked: intake.linked.put(),
+            install: intake.install.put(),
+            source: intake.source.put(),
+            merged_into: match ticket.ended.as_ref().map(|ended| &ended.how) {
+                Some(End::Merged(into)) => Some(into.to_string()),
+                _ => None,
+            },
+            reopened: ticket.reopened,
+            last_recorded_at: ticket.last_recorded_at.put(),
+            missing: missing(ticket),
+            round: Some(self.round()),
+            orders: ticket.orders.iter().map(|order| self.order(order, opener)).collect(),
+            clocks: ticket.clocks.iter().map(clock).collect(),
+            pause: ticket.pause.as_ref().map(|pause| api::PauseView {
+                code: pause.code.put(),
+                since: pause.since.put(),
+                resume_by: pause.resume_by.put(),
+            }),
+            custody: custody(ticket, now),
+            gates: self.gates(),
+            requests: ticket.requests.iter().map(request).collect(),
+            measures: ticket.measures.iter().map(|measure| self.measure(measure, opener)).collect(),
+            verdicts: ticket.verdicts.iter().map(|verdict| verdict_view(verdict, opener)).collect(),
+            dues: (1..).zip(&ticket.dues).map(|(number, it)| due(number, it)).collect(),
+            escalations: (1..).zip(&ticket.escalations).map(|(number, it)| escalation(number, it)).collect(),
+            milestones: milestones(ticket),
+            appointments: (1..)
+                .zip(&ticket.install.appointments)
+                .map(|(number, it)| appointment(number, it))
+                .collect(),
+            urges: ticket.urges,
+            delays_notified: ticket.delays_notified,
+            service_up_at: ticket.fault.service_up.map(|(at, _)| at).put(),
+            last_test_passed: ticket.fault.last_test.map(|(passed, _)| passed),
+            customers_own_terminal: ticket.fault.customers_own_terminal,
+            certificate: self.beside.certificate.put(),
+            errata: self.beside.errata.put(),
+            problem: ticket.problem.put(),
+            notices: ticket.notices.iter().map(ToString::to_string).collect(),
+            merged_from: ticket.merged_from.iter().map(ToString::to_string).collect(),
+            involved: ticket.involved().iter().map(ToString::to_string).collect(),
+            rejection_consented: ticket.rejection_consented,
+            open_finding: ticket.finding.put(),
+        }
+    }
+
+    fn round(&self) -> api::RoundView {
+        let round = &self.ticket.round;
+        api::RoundView {
+            number: round.number,
+            lead: round.lead.put(),
+            returns: round.returns,
+            answer: round.answer.map_or(pb::Answer::Unspecified.into(), |(answer, _)| answer.put()),
+            passed: round
+                .passed
+                .map_or(pb::FeedbackPassed::Unspecified.into(), |(passed, _): (FeedbackPassed, _)| {
+                    passed.put()
+                }),
+            attempts: self.beside.attempts,
+        }
+    }
+
+    fn order(&self, order: &order::Order, opener: &Opener) -> api::OrderView {
+        let status = match order.status {
+            OrderStands::Issued => api::OrderStatus::Issued,
+            OrderStands::Accepted => api::OrderStatus::Accepted,
+            OrderStands::ReturnAsked => api::OrderStatus::ReturnAsked,
+            OrderStands::Replied => api::OrderStatus::Replied,
+            OrderStands::Returned => api::OrderStatus::Returned,
+            OrderStands::Released => api::OrderStatus::Released,
+            OrderStands::Recalled => api::OrderStatus::Recalled,
+        };
+        let its = |clock: &&Clock| {
+            clock.is_live() && clock.start.subject == duban_aggregates::clock::Subject::Order(order.number)
+        };
+        api::OrderView {
+            order: order.number.0,
+            round: order.round,
+            part: order.part.put(),
+            unit: order.unit.to_string(),
+            status: status.into(),
+            task: self.beside.tasks.get(&order.number).and_then(|task| opener.open(task)),
+            issued_at: order.issued_at.put(),
+            due: self.ticket.clocks.iter().find(its).map(|clock| clock.start.due).put(),
+            waits_for: order.waits_for.put(),
+            extension_asked_until: order.extension_asked.put(),
+            replies: order.replies,
+        }
+    }
+
+    fn measure(&self, measure: &gate::Measure, opener: &Opener) -> api::MeasureView {
+        api::MeasureView {
+            measure: measure.number.0,
+            text: self.beside.measures.get(&measure.number).and_then(|text| opener.open(text)),
+            owner: measure.owner.to_string(),
+            due_on: measure.due_on.put(),
+            carried_out: measure.carried_out.is_some(),
+        }
+    }
+
+    fn gates(&self) -> Vec<api::GateView> {
+        let view = |gate: Gate| {
+            let missing = gate::missing(&self.ticket, gate);
+            let held = self
+                .beside
+                .certificate
+                .iter()
+                .flat_map(|certificate| &certificate.gates)
+                .find(|held| held.gate == gate);
+            api::GateView {
+                gate: gate.put(),
+                holds: missing.is_empty(),
+                waived: self.ticket.waived.contains_key(&gate),
+                proof: held.map(|held| held.proof.put()).unwrap_or_default(),
+                missing: missing.iter().map(ToString::to_string).collect(),
+            }
+        };
+        Gate::ALL.into_iter().map(view).collect()
+    }
+}
+
+/// A ticket in a list.
+pub(super) fn summary(row: &Row) -> api::TicketSummary {
+    api::TicketSummary {
+        ticket_id: row.ticket.to_string(),
+        revision: row.revision,
+        kind: row.kind.put(),
+        channel: row.channel.put(),
+        category: row.category.clone(),
+        severity: row.severity.put(),
+        taken_in_at: row.taken_in_at.put(),
+        state: list::state(row.ended.as_ref()).into(),
+        stage: row.stage.put(),
+        round: row.round,
+        holder: row.holder.clone(),
+        next_due: row.next_due.put(),
+        breaches: row.breaches,
+        paused: row.paused,
+        area: row.area.put(),
+        ended_at: row.ended_at.put(),
+    }
+}
+
+/// What closing still lacks, each thing once; nothing after an end.
+fn missing(ticket: &Ticket) -> Vec<String> {
+    let mut missing: Vec<String> = Vec::new();
+    if ticket.is_open() {
+        for lacking in gate::all_missing(ticket).iter().map(ToString::to_string) {
+            if !missing.contains(&lacking) {
+                missing.push(lacking);
+            }
+        }
+    }
+    missing
+}
+
+fn clock(clock: &Clock) -> api::ClockView {
+    let (status, met_at) = match clock.status {
+        ClockStands::Running => (api::ClockStatus::Running, None),
+        ClockStands::Paused { .. } => (api::ClockStatus::Paused, None),
+        ClockStands::Met { at } => (api::ClockStatus::Met, Some(at)),
+        ClockStands::Breached { withdrawn: false } => (api::ClockStatus::Breached, None),
+        ClockStands::Breached { withdrawn: true } => (api::ClockStatus::BreachWithdrawn, None),
+        ClockStands::Cancelled => (api::ClockStatus::Cancelled, None),
+    };
+    let start = &clock.start;
+    api::ClockView {
+        clock: start.clock.0,
+        kind: start.kind.put(),
+        subject: start.subject.put(),
+        status: status.into(),
+        started_at: start.started_at.put(),
+        due: start.due.put(),
+        warn_at: start.warn_at.put(),
+        warned: clock.warned,
+        met_at: met_at.put(),
+        article: start.article.clone(),
+        provisional: start.provisional,
+        policy: start.policy.clone(),
+        calendar: start.calendar.clone(),
+    }
+}
+
+/// Who had it. Nobody's time between an end and a reopening counts nothing, so that the seconds add up to the open time.
+fn custody(ticket: &Ticket, now: Timestamp) -> Vec<api::CustodyStretch> {
+    let stretches = ticket.custody.stretches();
+    let ends = stretches.iter().skip(1).map(|next| Some(next.from_second)).chain([None]);
+    let moment = |second| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+    stretches
+        .iter()
+        .zip(ends)
+        .map(|(stretch, end)| {
+            let seconds = match stretch.holder {
+                Holder::Nobody => 0,
+                _ => end.unwrap_or(now.as_second()).saturating_sub(stretch.from_second),
+            };
+            api::CustodyStretch {
+                holder: stretch.holder.name().to_owned(),
+                from: moment(stretch.from_second).put(),
+                until: end.map(moment).put(),
+                seconds: u64::try_from(seconds).unwrap_or(0),
+            }
+        })
+        .collect()
+}
+
+fn request(request: &duban_aggregates::contact::Request) -> api::RequestView {
+    api::RequestView { request: request.outside.put(), owed: request.is_owed() }
+}
+
+fn verdict_view(verdict: &Verdict, opener: &Opener) -> api::VerdictView {
+    let status = match verdict {
+        verdict if verdict.reversed => api::VerdictStatus::Reversed,
+        verdict if verdict.appealed => api::VerdictStatus::Appealed,
+        verdict if verdict.is_final => api::VerdictStatus::Final,
+        _ => api::VerdictStatus::Given,
+    };
+    let (at_fault, rule, points, penalty_fen, reason) = match &verdict.finding {
+        Finding::AtFault { rule, points, penalty_fen, reason, .. } => {
+            (true, rule.clone(), *points, *penalty_fen, reason)
+        }
+        Finding::NotAtFault { reason } => (false, String::new(), 0, 0, reason),
+    };
+    api::VerdictView {
+        verdict: verdict.number.0,
+        unit: verdict.unit.to_string(),
+        status: status.into(),
+        at_fault,
+        rule,
+        points,
+        penalty_fen,
+        reason: opener.open(reason),
+        carried_out: verdict.carried_out.is_some() || (verdict.is_final && !verdict.finding.has_penalty()),
+    }
+}
+
+fn due(number: u32, due: &duban_aggregates::money::Due) -> api::DueView {
+    api::DueView {
+        due: number,
+        reason: due.reason.put(),
+        amount_fen: due.amount_fen,
+        approved: due.approved,
+        settled: due.settled.is_some(),
+    }
+}
+
+fn escalation(number: u32, escalation: &duban_aggregates::clock::Escalation) -> api::EscalationView {
+    let status = match escalation.issued {
+        None => api::EscalationStatus::Proposed,
+        Some(true) => api::EscalationStatus::Issued,
+        Some(false) => api::EscalationStatus::Declined,
+    };
+    api::EscalationView {
+        escalation: number,
+        clock: escalation.clock.0,
+        rung: escalation.rung.put(),
+        status: status.into(),
+    }
+}
+
+fn milestones(ticket: &Ticket) -> Vec<api::MilestoneView> {
+    let view = |(milestone, (at, _)): (&duban_aggregates::install::Milestone, &(Timestamp, _))| {
+        api::MilestoneView { milestone: milestone.put(), reached_at: at.put() }
+    };
+    ticket.install.milestones.iter().map(view).collect()
+}
+
+fn appointment(number: u32, appointment: &duban_aggregates::install::Appointment) -> api::AppointmentView {
+    api::AppointmentView {
+        appointment: number,
+        from: appointment.from.put(),
+        until: appointment.until.put(),
+        outcome: appointment
+            .outcome
+            .map_or(pb::AppointmentOutcome::Unspecified.into(), |outcome| outcome.put()),
+        missed_by_operator: appointment.missed_by_operator,
+    }
+}

@@ -1,0 +1,23 @@
+//! Inspection 检查.
+
+use duban_aggregates::chain;
+use duban_proto::api::v1 as api;
+use duban_proto::api::v1::inspection_service_server::InspectionService;
+use tonic::Request;
+
+use super::command::{Answered, Api};
+use super::read::read;
+
+#[tonic::async_trait]
+impl InspectionService for Api {
+    async fn inspect(&self, request: Request<api::InspectRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            read! {
+                judgements: texts.judgements("judgements", &asked.judgements);
+                units: texts.units("units", &asked.units);
+            }
+            Ok(chain::Command::Inspect { judgements, units })
+        })
+        .await
+    }
+}

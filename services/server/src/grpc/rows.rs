@@ -1,0 +1,190 @@
+//! Who may call what: one row a method (domain.md sections 3 and 5). What is not written down is denied.
+//!
+//! A unit's members reach what belongs to their unit; where only the ticket's state tells whose something is, the rules
+//! compare it with the proven identity.
+
+use duban_aggregates::actor::Role::{
+    Assessment, Auditor, Desk, Dispatch, Inspection, Investigation, Monitor, Reporting, Supervisor, Unit,
+};
+
+use crate::access::Row;
+
+macro_rules! rows {
+    ($(#[$doc:meta])* $name:ident, $service:literal { $($method:literal: [$($any:expr),*] $(own [$($own:expr),*])?;)* }) => {
+        $(#[$doc])*
+        const $name: &[Row] = &[$(
+            Row::of(concat!("/duban.api.v1.", $service, "/", $method)).any(&[$($any),*])$(.own_unit(&[$($own),*]))?,
+        )*];
+    };
+}
+
+rows! { DESK, "DeskService" {
+    "TakeIn": [Desk];
+    "AddOutsideRequest": [Desk];
+    "Attach": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor] own [Unit];
+    "ChangeFirstOwner": [Desk, Supervisor];
+    // The rules let in whoever recorded the fact, or a supervisor.
+    "CorrectFact": [Desk, Investigation, Dispatch, Supervisor] own [Unit];
+    "ContactCustomer": [Desk, Investigation, Dispatch] own [Unit];
+    "NotifyDelay": [Desk, Dispatch] own [Unit];
+    "RecordReceipt": [Desk, Reporting];
+    "DispatchUrgent": [Desk];
+    "Pause": [Desk, Dispatch];
+    "Resume": [Desk, Dispatch];
+    "Withdraw": [Desk];
+    "Reject": [Desk];
+    "Merge": [Desk];
+    "Reopen": [Desk, Supervisor];
+    "JoinProblem": [Desk, Investigation, Dispatch, Supervisor];
+    "LinkNotice": [Desk, Investigation, Dispatch];
+} }
+
+rows! { INVESTIGATION, "InvestigationService" { "Investigate": [Investigation]; } }
+
+rows! { DISPATCH, "DispatchService" {
+    "Dispatch": [Dispatch];
+    "AddAssist": [Dispatch];
+    // A round's third return is a supervisor's, which the rules tell.
+    "GrantReturn": [Dispatch, Supervisor];
+    "RefuseReturn": [Dispatch, Supervisor];
+    "Release": [Dispatch];
+    "Recall": [Dispatch];
+    "GrantExtension": [Dispatch];
+    "RefuseExtension": [Dispatch];
+} }
+
+rows! { REPLY, "ReplyService" {
+    "Accept": [] own [Unit];
+    "Reply": [] own [Unit];
+    "RequestReturn": [] own [Unit];
+    "AskExtension": [] own [Unit];
+    "WaitForAssist": [] own [Unit];
+    "PlanMeasure": [Dispatch, Supervisor] own [Unit];
+    "CarryOutMeasure": [Dispatch, Supervisor] own [Unit];
+    "DeclareNoMeasureNeeded": [Dispatch, Supervisor] own [Unit];
+    // Departments whose stage clock breached are judged too, and answer for themselves.
+    "AcceptVerdict": [] own [Unit, Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor];
+    "AppealVerdict": [] own [Unit, Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor];
+} }
+
+rows! { FEEDBACK, "FeedbackService" {
+    "RecordFeedback": [Desk];
+    "AttemptContact": [Desk];
+    "SendReplyBack": [Desk];
+} }
+
+rows! { INSPECTION, "InspectionService" { "Inspect": [Inspection]; } }
+
+rows! { REPORT, "ReportService" { "Report": [Reporting]; } }
+
+rows! { ASSESSMENT, "AssessmentService" {
+    "Assess": [Assessment];
+    "RequestFacts": [Assessment];
+    "Close": [Assessment];
+    "DecideAppeal": [Assessment];
+    "CarryOutPenalty": [Assessment];
+    "ReverseVerdict": [Assessment];
+    "AccrueDue": [Assessment];
+    "ApproveDue": [Assessment];
+    "SettleDue": [Assessment];
+} }
+
+rows! { FAULT, "FaultService" {
+    "RecordLineTest": [Desk, Investigation, Dispatch] own [Unit];
+    "RecordRepair": [Investigation, Dispatch] own [Unit];
+    "RecordServiceUp": [Desk, Investigation, Dispatch] own [Unit];
+    "JudgeTerminal": [Desk, Investigation, Dispatch] own [Unit];
+    "RecordArrearsPaid": [Desk, Dispatch];
+} }
+
+rows! { INSTALL, "InstallService" {
+    "ReachMilestone": [Desk, Investigation, Dispatch] own [Unit];
+    "MakeAppointment": [Desk, Investigation, Dispatch] own [Unit];
+    "RescheduleAppointment": [Desk, Investigation, Dispatch] own [Unit];
+    "EndAppointment": [Desk, Investigation, Dispatch] own [Unit];
+} }
+
+rows! { SUPERVISION, "SupervisionService" {
+    "Urge": [Supervisor];
+    "ProposeEscalation": [Supervisor];
+    "IssueEscalation": [Supervisor];
+    "DeclineEscalation": [Supervisor];
+    "SignOffUnreachable": [Supervisor];
+    "ConcludeFeedback": [Supervisor];
+    "ConsentToRejection": [Supervisor];
+    "Waive": [Supervisor];
+    "DecideThirdReturn": [Supervisor];
+} }
+
+rows! { AUDIT, "AuditService" { "FileFinding": [Auditor]; } }
+
+rows! { PROBLEM, "ProblemService" {
+    "OpenProblem": [Desk, Investigation, Dispatch, Inspection, Supervisor];
+    "FindProblemCause": [Investigation, Supervisor];
+    "PlanProblemAction": [Investigation, Dispatch, Supervisor] own [Unit];
+    "CarryOutProblemAction": [Dispatch, Supervisor] own [Unit];
+    "RecordProblemFailure": [Inspection, Supervisor];
+    "CloseProblem": [Inspection, Supervisor];
+    "GetProblem": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+} }
+
+rows! { NOTICE, "NoticeService" {
+    "PublishNotice": [Dispatch] own [Unit];
+    "ExtendNotice": [Dispatch] own [Unit];
+    "EndNotice": [Dispatch] own [Unit];
+    "WithdrawNotice": [Dispatch] own [Unit];
+    "GetNotice": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+} }
+
+rows! { CUSTOMER, "CustomerService" {
+    "RegisterCustomer": [Desk];
+    "ChangeTier": [Desk, Supervisor];
+    "EraseCustomer": [Supervisor];
+    "GetCustomer": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+} }
+
+// A unit reads every history and the opened texts of its own tickets only; the service looks at the scope.
+rows! { HISTORY, "HistoryService" {
+    "GetTicket": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
+    "ListEvents": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
+    "ListTickets": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+    "GetHead": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+} }
+
+/// All rows of the public services.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    let services = [
+        DESK,
+        INVESTIGATION,
+        DISPATCH,
+        REPLY,
+        FEEDBACK,
+        INSPECTION,
+        REPORT,
+        ASSESSMENT,
+        FAULT,
+        INSTALL,
+        SUPERVISION,
+        AUDIT,
+        PROBLEM,
+        NOTICE,
+        CUSTOMER,
+        HISTORY,
+    ];
+    services.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,437 @@
+//! What one stream must do because of another: a subscriber that sends ordinary commands through the same runner.
+//!
+//! A reaction's command id follows from the event that caused it and from its target, so that reacting again changes
+//! nothing. The checkpoint only saves time: without it everything is reacted to once more, to no effect.
+
+mod checkpoint;
+mod standing;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::contact::Request;
+use duban_aggregates::customer::{self, Customer};
+use duban_aggregates::ids::{CommandId, CustomerId, EventId, NoticeId, ProblemId, TicketId};
+use duban_aggregates::intake::{Intake, TakenOver};
+use duban_aggregates::notice::{self, Notice};
+use duban_aggregates::problem::{self, Problem};
+use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::{chain, clock, gate, intake};
+use duban_codec::{Lineage, types};
+use duban_log::{Delivery, Direction, Filter, Position, Recorded};
+use futures::StreamExt;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use self::checkpoint::Checkpoint;
+use crate::drain::Drain;
+use crate::runner::{Answer, Ask, RunError, Runner};
+use crate::seal::Sealer;
+
+/// Streams whose events are reacted to at once. One stream's events are reacted to in their order.
+const AT_ONCE: usize = 32;
+
+/// Between two tries of a reaction that could not run just now.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Events read at a time while a source is folded.
+const READ_EVENTS: usize = 512;
+
+/// The types that cause something elsewhere.
+const CAUSES: &[&str] = &[
+    types::TICKET_TAKEN_IN,
+    types::TICKET_PROBLEM_JOINED,
+    types::TICKET_NOTICE_LINKED,
+    types::CHAIN_FEEDBACK_RECORDED,
+    types::CHAIN_CLOSED,
+    types::CHAIN_WITHDRAWN,
+    types::CHAIN_REJECTED,
+    types::CHAIN_MERGED,
+    types::CHAIN_REOPENED,
+    types::PROBLEM_TICKET_JOINED,
+    types::PROBLEM_ACTION_CARRIED_OUT,
+    types::CUSTOMER_ERASED,
+];
+
+/// The subscriber.
+pub struct Reactions {
+    runner: Arc<Runner>,
+    sealer: Sealer,
+    checkpoint: Checkpoint,
+    reached: watch::Sender<Option<Position>>,
+}
+
+/// Why a reaction did not come to its end.
+enum Halt {
+    /// The server is stopping; the checkpoint was not moved.
+    Stopping,
+    /// It can never succeed: the history of its cause cannot be read.
+    Poisoned(RunError),
+}
+
+/// The event behind a reaction.
+struct Cause<'e> {
+    event: &'e Recorded,
+    lineage: Lineage,
+    drain: &'e Drain,
+}
+
+impl Reactions {
+    /// Opens the checkpoint below a data directory.
+    pub async fn open(data: &Path, runner: Arc<Runner>, sealer: Sealer) -> Self {
+        let checkpoint = Checkpoint::open(&data.join("views")).await;
+        Self { runner, sealer, checkpoint, reached: watch::Sender::new(None) }
+    }
+
+    /// Reacts until the server stops or the log is closed. A cause that cannot be read stops the reactions alone, loudly.
+    pub async fn run(&self, drain: Drain) {
+        match self.follow(&drain).await {
+            Ok(()) | Err(Halt::Stopping) => {}
+            Err(Halt::Poisoned(error)) => {
+                tracing::error!(%error, "reactions have stopped; commands go on");
+            }
+        }
+    }
+
+    /// Waits until everything up to a position was reacted to.
+    pub async fn reached(&self, position: Position) {
+        let mut reached = self.reached.subscribe();
+        // The sender lives as long as `self`.
+        let _ = reached.wait_for(|at| at.is_some_and(|at| at >= position)).await;
+    }
+
+    async fn follow(&self, drain: &Drain) -> Result<(), Halt> {
+        let unavailable = |error| Halt::Poisoned(RunError::Unavailable(error));
+        let filter = CAUSES.iter().fold(Filter::all(), |filter, kind| filter.kind(*kind));
+        let log = self.runner.log();
+        let mut subscription = match log.subscribe(self.checkpoint.get(), filter.clone()).await {
+            Ok(subscription) => subscription,
+            Err(duban_log::Error::Invalid { .. }) => {
+                tracing::warn!(
+                    "the reactions' checkpoint is ahead of the log: reacting from its beginning, which repeats nothing"
+                );
+                log.subscribe(None, filter).await.map_err(unavailable)?
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
+        loop {
+            let delivery = tokio::select! {
+                () = drain.started() => return Err(Halt::Stopping),
+                delivery = subscription.next() => delivery,
+            };
+            let reached = match delivery {
+                Ok(Delivery::Events(events)) => {
+                    self.react_all(&events, drain).await?;
+                    events.last().map(|event| event.position)
+                }
+                Ok(Delivery::CaughtUp(position)) => position,
+                Ok(Delivery::Checkpoint(position)) => Some(position),
+                Ok(Delivery::FellBehind) => None,
+                Err(duban_log::Error::Closed) => return Ok(()),
+                Err(error) => return Err(unavailable(error)),
+            };
+            if let Some(position) = reached {
+                self.checkpoint.set(position);
+                self.reached.send_replace(Some(position));
+            }
+        }
+    }
+
+    /// Streams side by side, each stream's events in their order: an end must not overtake its beginning.
+    async fn react_all(&self, events: &[Recorded], drain: &Drain) -> Result<(), Halt> {
+        let mut streams: Vec<Vec<&Recorded>> = Vec::new();
+        for event in events {
+            match streams
+                .iter_mut()
+                .find(|stream| stream.first().is_some_and(|first| first.stream == event.stream))
+            {
+                Some(stream) => stream.push(event),
+                None => streams.push(vec![event]),
+            }
+        }
+        let reacting: Vec<_> = streams.into_iter().map(|stream| self.react_in_order(stream, drain)).collect();
+        let mut reacting = futures::stream::iter(reacting).buffer_unordered(AT_ONCE);
+        while let Some(outcome) = reacting.next().await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    async fn react_in_order(&self, stream: Vec<&Recorded>, drain: &Drain) -> Result<(), Halt> {
+        for event in stream {
+            self.react(event, drain).await?;
+        }
+        Ok(())
+    }
+
+    async fn react(&self, event: &Recorded, drain: &Drain) -> Result<(), Halt> {
+        let poisoned =
+            |reason: String| Halt::Poisoned(RunError::Corrupt { stream: event.stream.to_string(), reason });
+        let metadata =
+            duban_codec::decode_metadata(&event.metadata).map_err(|error| poisoned(error.to_string()))?;
+        let lineage = Lineage {
+            correlation: Some(metadata.lineage.correlation.unwrap_or(metadata.command.0)),
+            causation: Some(EventId(event.id)),
+            trace_context: metadata.lineage.trace_context,
+        };
+        let cause = Cause { event, lineage, drain };
+        if let Some(ticket) = duban_projections::ticket_of(event) {
+            let happened =
+                duban_projections::ticket_event(event).map_err(|error| poisoned(error.to_string()))?;
+            return Box::pin(self.on_ticket(&cause, ticket, happened)).await;
+        }
+        match &*event.kind {
+            types::PROBLEM_TICKET_JOINED | types::PROBLEM_ACTION_CARRIED_OUT => {
+                let happened = duban_codec::decode_problem(&event.kind, &event.payload);
+                let happened = happened.map_err(|error| poisoned(error.to_string()))?;
+                self.on_problem(&cause, happened).await
+            }
+            types::CUSTOMER_ERASED => self.on_erased(&cause).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn on_ticket(&self, cause: &Cause<'_>, ticket: TicketId, event: ticket::Event) -> Result<(), Halt> {
+        match event {
+            ticket::Event::Intake(intake::Event::TakenIn(intake)) => self.taken_in(cause, &intake).await,
+            ticket::Event::Intake(intake::Event::ProblemJoined { problem: ProblemId(id) }) => {
+                self.problem(cause, id, || problem::Command::JoinTicket { ticket }).await
+            }
+            ticket::Event::Intake(intake::Event::NoticeLinked { notice: NoticeId(id) }) => {
+                let command = || notice::Command::LinkFault { ticket };
+                self.send(cause, id, "notice", |ask| async move {
+                    self.runner.run(id, &ask, |_: Option<&Notice>, _| Ok(command())).await
+                })
+                .await
+            }
+            ticket::Event::Chain(chain::Event::FeedbackRecorded { .. }) => {
+                self.standing_rule(cause, ticket).await
+            }
+            ticket::Event::Chain(chain::Event::Reopened { .. }) => {
+                self.note(cause, ticket, customer::Command::NoteTicketOpened { ticket }).await
+            }
+            ticket::Event::Chain(chain::Event::Merged { into }) => {
+                self.hand_over(cause, ticket, into).await?;
+                self.note(cause, ticket, customer::Command::NoteTicketEnded { ticket }).await
+            }
+            ticket::Event::Chain(
+                chain::Event::Closed { .. } | chain::Event::Withdrawn { .. } | chain::Event::Rejected { .. },
+            ) => self.note(cause, ticket, customer::Command::NoteTicketEnded { ticket }).await,
+            // The subscription brings nothing else.
+            _ => Ok(()),
+        }
+    }
+
+    async fn taken_in(&self, cause: &Cause<'_>, intake: &Intake) -> Result<(), Halt> {
+        let who = &intake.customer;
+        let register = || customer::Command::Register {
+            customer: who.id,
+            phone_hash: who.phone_hash,
+            tier: who.tier,
+            segment: who.segment,
+        };
+        self.customer(cause, who.id, "register", register).await?;
+        let ticket = intake.ticket;
+        self.customer(cause, who.id, "customer", || customer::Command::NoteTicketOpened { ticket }).await
+    }
+
+    /// Tells the ticket's customer.
+    async fn note(
+        &self,
+        cause: &Cause<'_>,
+        ticket: TicketId,
+        command: customer::Command,
+    ) -> Result<(), Halt> {
+        let whose = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.customer.id);
+        match self.seen(cause, ticket, whose).await? {
+            Some(customer) => self.customer(cause, customer, "customer", || command.clone()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn on_problem(&self, cause: &Cause<'_>, event: problem::Event) -> Result<(), Halt> {
+        let Some(id) = id_of(cause.event) else { return Ok(()) };
+        let problem = ProblemId(id);
+        let (action, tickets) = match event {
+            // Who joins late is served by what was done already.
+            problem::Event::TicketJoined { ticket } => {
+                let done = |problem: Option<&Problem>| problem.and_then(Problem::carried_out);
+                match self.patiently(cause, || self.runner.view(id, done)).await? {
+                    Some(action) => (action, vec![ticket]),
+                    None => return Ok(()),
+                }
+            }
+            problem::Event::ActionCarriedOut { .. } => {
+                let joined = |problem: Option<&Problem>| {
+                    problem.map(|problem| problem.tickets.iter().copied().collect::<Vec<_>>())
+                };
+                let tickets = self.patiently(cause, || self.runner.view(id, joined)).await?;
+                (EventId(cause.event.id), tickets.unwrap_or_default())
+            }
+            _ => return Ok(()),
+        };
+        for ticket in tickets {
+            self.ticket(cause, ticket, "serve", |_| Ok(gate::Command::ServeMeasure { problem, action }))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The event says that it was asked for; whatever came between, the key is gone after this.
+    async fn on_erased(&self, cause: &Cause<'_>) -> Result<(), Halt> {
+        let Some(id) = id_of(cause.event) else { return Ok(()) };
+        let erase = || async move { self.sealer.keys().erase(CustomerId(id)).await.map_err(RunError::from) };
+        self.patiently(cause, erase).await.map(|_| ())
+    }
+
+    /// The ticket that goes on takes over what the merged one owed, and its deadlines as they ran when it was merged.
+    async fn hand_over(&self, cause: &Cause<'_>, from: TicketId, into: TicketId) -> Result<(), Halt> {
+        let before = self.patiently(cause, || self.before(cause.event)).await?;
+        let Some(before) = before else { return Ok(()) };
+        let owed = before.requests.iter().filter(|request| Request::is_owed(request));
+        let requests: Vec<_> = owed.map(|request| request.outside.clone()).collect();
+        let running =
+            before.clocks.iter().filter(|it| it.is_live() && it.start.subject == clock::Subject::Ticket);
+        let deadlines: Vec<_> =
+            running.map(|clock| TakenOver { clock: clock.start.kind, due: clock.start.due }).collect();
+        self.ticket(cause, into, "merge", |_| {
+            let (requests, deadlines) = (requests.clone(), deadlines.clone());
+            Ok(intake::Command::ReceiveMerge { from, requests, deadlines })
+        })
+        .await
+    }
+
+    /// A ticket as it was before an event of its own.
+    async fn before(&self, event: &Recorded) -> Result<Option<Ticket>, RunError> {
+        let mut ticket = None;
+        let mut from = 0;
+        loop {
+            let page =
+                self.runner.log().read_stream(&event.stream, from, Direction::Forward, READ_EVENTS).await?;
+            for recorded in page.iter().take_while(|recorded| recorded.revision < event.revision) {
+                ticket = crate::runner::fold(ticket, recorded)?;
+            }
+            match page.last() {
+                Some(last) if last.revision < event.revision => from = last.revision + 1,
+                _ => return Ok(ticket),
+            }
+        }
+    }
+
+    async fn seen<T: Send>(
+        &self,
+        cause: &Cause<'_>,
+        ticket: TicketId,
+        see: impl Fn(Option<&Ticket>) -> T + Copy + Send,
+    ) -> Result<T, Halt> {
+        self.patiently(cause, || self.runner.view(ticket.0, see)).await
+    }
+
+    async fn customer(
+        &self,
+        cause: &Cause<'_>,
+        customer: CustomerId,
+        what: &'static str,
+        command: impl Fn() -> customer::Command + Send + Sync,
+    ) -> Result<(), Halt> {
+        let command = &command;
+        self.send(cause, customer.0, what, |ask| async move {
+            self.runner.run(customer.0, &ask, |_: Option<&Customer>, _| Ok(command())).await
+        })
+        .await
+    }
+
+    async fn problem(
+        &self,
+        cause: &Cause<'_>,
+        problem: Uuid,
+        command: impl Fn() -> problem::Command + Send + Sync,
+    ) -> Result<(), Halt> {
+        let command = &command;
+        self.send(cause, problem, "problem", |ask| async move {
+            self.runner.run(problem, &ask, |_: Option<&Problem>, _| Ok(command())).await
+        })
+        .await
+    }
+
+    async fn ticket<C: Into<ticket::Command>>(
+        &self,
+        cause: &Cause<'_>,
+        ticket: TicketId,
+        what: &'static str,
+        command: impl Fn(&Ticket) -> Result<C, RunError> + Send + Sync,
+    ) -> Result<(), Halt> {
+        let command = &command;
+        self.send(cause, ticket.0, what, |ask| async move { self.runner.ticket(ticket, &ask, command).await })
+            .await
+    }
+
+    /// Sends a command until it was done or refused. A refusal means that it no longer holds.
+    async fn send<F: Future<Output = Result<Answer, RunError>>>(
+        &self,
+        cause: &Cause<'_>,
+        target: Uuid,
+        what: &'static str,
+        run: impl Fn(Ask) -> F,
+    ) -> Result<(), Halt> {
+        let ask = self.ask(cause, target, what);
+        match self.patiently(cause, || run(ask.clone())).await {
+            Ok(_) => Ok(()),
+            Err(Halt::Poisoned(
+                refused @ (RunError::Rejected { .. } | RunError::Fields { .. } | RunError::Keys(_)),
+            )) => {
+                let (event, reason) = (cause.event.id, refused.to_string());
+                tracing::info!(%event, %target, reaction = what, reason, "a reaction was refused: it no longer holds");
+                Ok(())
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    /// The same command however often its cause is reacted to.
+    fn ask(&self, cause: &Cause<'_>, target: Uuid, what: &'static str) -> Ask {
+        let mut name = target.as_bytes().to_vec();
+        name.extend(what.as_bytes());
+        let command = Uuid::new_v5(&cause.event.id, &name);
+        Ask {
+            command: CommandId(command),
+            expected_revision: None,
+            fingerprint: self.sealer.keys().fingerprint(command.as_bytes()),
+            actor: Actor { id: "rule".into(), role: Role::Rule, unit: "rule".into() },
+            lineage: cause.lineage.clone(),
+        }
+    }
+
+    /// Tries again while the server could not just now; never swallowed, and given up only when the server stops.
+    async fn patiently<T, F: Future<Output = Result<T, RunError>>>(
+        &self,
+        cause: &Cause<'_>,
+        run: impl Fn() -> F,
+    ) -> Result<T, Halt> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let error = match run().await {
+                Ok(value) => return Ok(value),
+                Err(RunError::Unavailable(duban_log::Error::Closed)) => return Err(Halt::Stopping),
+                Err(error) if error.is_passing() => error,
+                Err(error) => return Err(Halt::Poisoned(error)),
+            };
+            tracing::warn!(event = %cause.event.id, %error, "a reaction could not run just now: trying again");
+            tokio::select! {
+                () = cause.drain.started() => return Err(Halt::Stopping),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+            }
+        }
+    }
+}
+
+/// The id behind an event's stream.
+fn id_of(event: &Recorded) -> Option<Uuid> {
+    event.stream.as_str().split_once('-').and_then(|(_, id)| id.parse().ok())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,412 @@
+//! One command's way: load, dedupe, decide, append, and once more where somebody else was faster
+//! (design.md section 1, "The decider" and "Dedupe").
+
+mod aggregate;
+mod ask;
+mod error;
+mod hot;
+
+use std::sync::Arc;
+
+use duban_aggregates::calendar::Calendar;
+use duban_aggregates::customer::Customer;
+use duban_aggregates::ids::TicketId;
+use duban_aggregates::intake::Kind;
+use duban_aggregates::meta::{Context, Meta};
+use duban_aggregates::notice::Notice;
+use duban_aggregates::policy::Policy;
+use duban_aggregates::problem::Problem;
+use duban_aggregates::rejection::Rejection;
+use duban_aggregates::ticket::{self, Ticket, stream_event_id};
+use duban_log::{Appended, Direction, EventLog, Expected, NewEvent, Recorded, StreamName};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+pub use self::aggregate::{Aggregate, Tags};
+pub use self::ask::{Answer, Ask};
+pub use self::error::{FieldProblem, RunError};
+use self::hot::{Folded, Hot};
+use crate::time::Clock;
+
+/// How often a command is decided, at most, where somebody else is faster each time.
+const ATTEMPTS: u32 = 3;
+
+/// Events read at a time while a stream is folded.
+const READ_EVENTS: usize = 512;
+
+/// The rules in force.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Policy.
+    pub policy: Arc<Policy>,
+    /// Working-day calendar.
+    pub calendar: Arc<Calendar>,
+}
+
+impl Rules {
+    /// The national policy and calendar that ship.
+    #[must_use]
+    pub fn cn_national() -> Self {
+        Self { policy: Policy::cn_national(), calendar: Calendar::cn() }
+    }
+}
+
+/// How much the runner takes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Commands decided and appended at once.
+    pub in_flight_max: usize,
+    /// Commands waiting for their turn beside those; the next one is refused with RESOURCE_EXHAUSTED.
+    pub queued_max: usize,
+    /// Streams of each kind kept folded.
+    pub hot_streams_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { in_flight_max: 1_024, queued_max: 8_192, hot_streams_max: 16_384 }
+    }
+}
+
+/// The runner. One for the whole server; it serialises per stream and never across streams.
+pub struct Runner {
+    log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    admission: Semaphore,
+    turns: Semaphore,
+    tickets: Hot<Ticket>,
+    problems: Hot<Problem>,
+    notices: Hot<Notice>,
+    customers: Hot<Customer>,
+}
+
+/// What a decision came to.
+enum Decided<E> {
+    /// It was done before, or what it asks for holds already: the answer is at this revision.
+    Held(u64),
+    /// It adds these events.
+    Adds { at: Timestamp, events: Vec<E> },
+}
+
+impl Runner {
+    /// A runner over a log.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, rules: Rules, bounds: Bounds) -> Self {
+        let permits = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
+        Self {
+            log,
+            clock,
+            rules,
+            admission: permits(bounds.in_flight_max.saturating_add(bounds.queued_max)),
+            turns: permits(bounds.in_flight_max),
+            tickets: Hot::new(bounds.hot_streams_max),
+            problems: Hot::new(bounds.hot_streams_max),
+            notices: Hot::new(bounds.hot_streams_max),
+            customers: Hot::new(bounds.hot_streams_max),
+        }
+    }
+
+    /// The log below.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    /// The server's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Runs a command on a ticket that exists. `make` may be called again where the ticket has gone on meanwhile.
+    ///
+    /// # Errors
+    /// See [`RunError`]; after an error the ticket is as it was, but for [`RunError::Unavailable`], where a repeat tells.
+    pub async fn ticket<C: Into<ticket::Command>>(
+        &self,
+        ticket: TicketId,
+        ask: &Ask,
+        mut make: impl FnMut(&Ticket) -> Result<C, RunError> + Send,
+    ) -> Result<Answer, RunError> {
+        let make = move |state: Option<&Ticket>, _: Timestamp| match state {
+            Some(ticket) => make(ticket).map(Into::into),
+            None => Err(Rejection::TicketUnknown.into()),
+        };
+        self.run(ticket.0, ask, make).await
+    }
+
+    /// Runs a command on any stream, also one that does not exist yet. `make` is told the moment at which it is decided.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub async fn run<A: Aggregate>(
+        &self,
+        id: Uuid,
+        ask: &Ask,
+        mut make: impl FnMut(Option<&A>, Timestamp) -> Result<A::Command, RunError> + Send,
+    ) -> Result<Answer, RunError>
+    where
+        Self: Holds<A>,
+    {
+        let _admitted = self.admission.try_acquire().map_err(|_| RunError::Overloaded)?;
+        let slot = self.hot().slot(id);
+        // Calls on one stream wait for each other here, and only then for a turn: a crowd at one ticket takes one.
+        let mut slot = slot.lock().await;
+        let _turn = self.turns.acquire().await.map_err(|_| RunError::Overloaded)?;
+        for attempt in 1..=ATTEMPTS {
+            let folded = match &mut *slot {
+                Some(folded) => folded,
+                empty => empty.insert(self.load(id).await?),
+            };
+            let (at, events) = match self.decide(folded, ask, &mut make)? {
+                Decided::Held(revision) => return self.held(folded, revision).await,
+                Decided::Adds { at, events } => (at, events),
+            };
+            // The slot stays empty while the append is under way: a call dropped there leaves nothing stale, and whoever
+            // comes next reads the log, where the expected revision decides.
+            let Some(folded) = slot.take() else { continue };
+            match self.append(id, folded, ask, at, events).await {
+                Ok((answer, folded)) => {
+                    *slot = Some(folded);
+                    return Ok(answer);
+                }
+                // Somebody else was faster, or an append of ours that was given up was written after all: look again.
+                Err(RunError::Conflict { .. }) if attempt < ATTEMPTS => {
+                    tokio::time::sleep(jitter(ask, attempt)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(RunError::Conflict { actual: None })
+    }
+
+    /// What a stream is, folded from the log where it is not hot.
+    ///
+    /// # Errors
+    /// [`RunError::Unavailable`] and [`RunError::Corrupt`].
+    pub async fn view<A: Aggregate, T>(
+        &self,
+        id: Uuid,
+        see: impl FnOnce(Option<&A>) -> T + Send,
+    ) -> Result<T, RunError>
+    where
+        Self: Holds<A>,
+    {
+        let slot = self.hot().slot(id);
+        let mut slot = slot.lock().await;
+        let folded = match &mut *slot {
+            Some(folded) => folded,
+            empty => empty.insert(self.load(id).await?),
+        };
+        Ok(see(folded.state.as_ref()))
+    }
+
+    /// The stream of a ticket, whatever its kind; none where there is no such ticket.
+    ///
+    /// # Errors
+    /// [`RunError::Unavailable`].
+    pub async fn locate(&self, ticket: TicketId) -> Result<Option<StreamName>, RunError> {
+        self.find::<Ticket>(ticket.0).await
+    }
+
+    fn decide<A: Aggregate>(
+        &self,
+        folded: &Folded<A>,
+        ask: &Ask,
+        make: &mut impl FnMut(Option<&A>, Timestamp) -> Result<A::Command, RunError>,
+    ) -> Result<Decided<A::Event>, RunError> {
+        let state = folded.state.as_ref();
+        if let Some(done) = state.and_then(|state| state.done(ask.command)) {
+            if done.fingerprint != ask.fingerprint {
+                return Err(RunError::CommandIdReused);
+            }
+            return Ok(Decided::Held(done.last_revision));
+        }
+        let revision = state.map(Aggregate::revision);
+        let as_seen = ask.expected_revision.is_none() || ask.expected_revision == revision;
+        if revision.is_some() && !as_seen {
+            return Err(RunError::Conflict { actual: revision });
+        }
+        let now = self.clock.now();
+        let at = state.map_or(now, |state| now.max(state.last_recorded_at()));
+        let context = self.context(ask, at);
+        let stage = state.and_then(Aggregate::stage);
+        let command = make(state, at).map_err(|error| error.at_stage(stage))?;
+        let events = A::decide(state, &context, command)
+            .map_err(|rejection| RunError::Rejected { stage, rejection: Box::new(rejection) })?;
+        // Asked of nothing at all, a stream that is not there is said to be unknown rather than gone on.
+        if !as_seen {
+            return Err(RunError::Conflict { actual: None });
+        }
+        match revision {
+            Some(revision) if events.is_empty() => Ok(Decided::Held(revision)),
+            None if events.is_empty() => Err(Rejection::DoesNotExist.into()),
+            _ => Ok(Decided::Adds { at, events }),
+        }
+    }
+
+    fn context(&self, ask: &Ask, at: Timestamp) -> Context<'_> {
+        Context {
+            at,
+            actor: ask.actor.clone(),
+            command: ask.command,
+            fingerprint: ask.fingerprint,
+            policy: &self.rules.policy,
+            calendar: &self.rules.calendar,
+        }
+    }
+
+    /// The answer to a command that adds nothing.
+    async fn held<A: Aggregate>(&self, folded: &Folded<A>, revision: u64) -> Result<Answer, RunError> {
+        let last = folded.state.as_ref().map(Aggregate::revision) == Some(revision);
+        if let Some(position) = folded.position.filter(|_| last) {
+            return Ok(Answer { revision, position });
+        }
+        let Some(stream) = &folded.stream else { return Err(Rejection::DoesNotExist.into()) };
+        let found = self.log.read_stream(stream, revision, Direction::Forward, 1).await?;
+        let position = found.first().map(|event| event.position).ok_or_else(|| RunError::Corrupt {
+            stream: stream.to_string(),
+            reason: format!("revision {revision} was folded and cannot be read"),
+        })?;
+        Ok(Answer { revision, position })
+    }
+
+    /// Encodes, folds and appends what was decided. The state is moved through, never copied.
+    async fn append<A: Aggregate>(
+        &self,
+        id: Uuid,
+        folded: Folded<A>,
+        ask: &Ask,
+        at: Timestamp,
+        events: Vec<A::Event>,
+    ) -> Result<(Answer, Folded<A>), RunError> {
+        let expected = Expected::after(folded.state.as_ref().map(Aggregate::revision));
+        let mut state = folded.state;
+        let mut stored = Vec::with_capacity(events.len());
+        for (index, event) in (0u32..).zip(events) {
+            let meta = Meta {
+                id: stream_event_id(id, ask.command, index),
+                revision: expected.next_revision() + u64::from(index),
+                recorded_at: at,
+                occurred_at: A::occurred_at(&event).unwrap_or(at),
+                actor: ask.actor.clone(),
+                command: ask.command,
+                fingerprint: ask.fingerprint,
+            };
+            state = A::evolve(state, &event, &meta);
+            let (kind, payload) = A::encode(&event);
+            stored.push(NewEvent {
+                id: meta.id.0,
+                kind: Arc::from(kind),
+                occurred_at: meta.occurred_at.as_microsecond(),
+                recorded_at: meta.recorded_at.as_microsecond(),
+                tags: state.as_ref().map(|state| state.tags(&event)).unwrap_or_default(),
+                metadata: duban_codec::encode_metadata(&meta, &ask.lineage, &self.rules.policy.version),
+                payload: payload.into(),
+            });
+        }
+        let stream = match (folded.stream, &state) {
+            (Some(stream), _) => stream,
+            (None, Some(state)) => stream_name(state.prefix(), id)?,
+            (None, None) => return Err(Rejection::DoesNotExist.into()),
+        };
+        let Appended { last_revision, position, .. } = self.log.append(&stream, expected, stored).await?;
+        let answer = Answer { revision: last_revision, position };
+        Ok((answer, Folded { stream: Some(stream), state, position: Some(position) }))
+    }
+
+    /// Folds a stream from the log.
+    async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Folded<A>, RunError> {
+        let mut folded = Folded { stream: self.find::<A>(id).await?, state: None, position: None };
+        let Some(stream) = &folded.stream else { return Ok(folded) };
+        let mut from = 0;
+        loop {
+            let page = self.log.read_stream(stream, from, Direction::Forward, READ_EVENTS).await?;
+            let Some(last) = page.last() else { return Ok(folded) };
+            from = last.revision + 1;
+            folded.position = Some(last.position);
+            for recorded in &page {
+                folded.state = fold(folded.state, recorded)?;
+            }
+            if page.len() < READ_EVENTS {
+                return Ok(folded);
+            }
+        }
+    }
+
+    /// An id is one stream's, whatever its kind.
+    async fn find<A: Aggregate>(&self, id: Uuid) -> Result<Option<StreamName>, RunError> {
+        for prefix in A::PREFIXES {
+            let stream = stream_name(prefix, id)?;
+            if !self.log.read_stream(&stream, 0, Direction::Forward, 1).await?.is_empty() {
+                return Ok(Some(stream));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Which hot streams the runner has for an aggregate.
+pub trait Holds<A: Aggregate> {
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "callers name the aggregate, never the cache")]
+    fn hot(&self) -> &Hot<A>;
+}
+
+macro_rules! holds {
+    ($($aggregate:ty => $field:ident),* $(,)?) => {$(
+        impl Holds<$aggregate> for Runner {
+            #[allow(private_interfaces, reason = "callers name the aggregate, never the cache")]
+            fn hot(&self) -> &Hot<$aggregate> {
+                &self.$field
+            }
+        }
+    )*};
+}
+
+holds! {
+    Ticket => tickets,
+    Problem => problems,
+    Notice => notices,
+    Customer => customers,
+}
+
+/// Folds one stored event.
+///
+/// # Errors
+/// [`RunError::Corrupt`] when it cannot be decoded: an unknown type or field is never passed over.
+pub fn fold<A: Aggregate>(state: Option<A>, recorded: &Recorded) -> Result<Option<A>, RunError> {
+    let corrupt = |reason: String| RunError::Corrupt { stream: recorded.stream.to_string(), reason };
+    let event = A::decode(&recorded.kind, &recorded.payload).map_err(|error| corrupt(error.to_string()))?;
+    let meta = duban_projections::meta(recorded).map_err(|error| corrupt(error.to_string()))?;
+    Ok(A::evolve(state, &event, &meta))
+}
+
+/// The stream of a ticket.
+///
+/// # Errors
+/// None in practice: a kind and a UUID always make a name.
+pub fn ticket_stream(kind: Kind, ticket: TicketId) -> Result<StreamName, RunError> {
+    stream_name(kind.name(), ticket.0)
+}
+
+fn stream_name(prefix: &str, id: Uuid) -> Result<StreamName, RunError> {
+    Ok(StreamName::new(format!("{prefix}-{id}"))?)
+}
+
+/// A little while, different for every command, longer with every attempt.
+fn jitter(ask: &Ask, attempt: u32) -> std::time::Duration {
+    let spread = u64::from(ask.command.0.as_bytes()[15]) * 40;
+    std::time::Duration::from_micros(u64::from(attempt) * 500 + spread)
+}
+
+#[cfg(test)]
+mod tests;

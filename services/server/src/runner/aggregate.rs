@@ -1,0 +1,229 @@
+//! What the runner needs to know of an aggregate.
+
+use std::sync::Arc;
+
+use duban_aggregates::chain::Stage;
+use duban_aggregates::ids::CommandId;
+use duban_aggregates::meta::{Context, Meta};
+use duban_aggregates::rejection::Rejection;
+use duban_aggregates::state::Done;
+use duban_aggregates::{customer, notice, order, problem, ticket};
+use duban_codec::CodecError;
+use jiff::Timestamp;
+
+/// Tags of an event, on which streams filter.
+pub type Tags = Vec<(Arc<str>, Arc<str>)>;
+
+/// An aggregate: its rules, and how its events are stored.
+pub trait Aggregate: Sized + Send + Sync + 'static {
+    /// What happens to it.
+    type Event: Send + Sync;
+    /// What may be asked of it.
+    type Command: Send;
+
+    /// The prefixes that its streams may have; an id is found under one of them.
+    const PREFIXES: &'static [&'static str];
+
+    /// The prefix of this one's stream.
+    fn prefix(&self) -> &'static str;
+
+    /// Folds one event.
+    fn evolve(state: Option<Self>, event: &Self::Event, meta: &Meta) -> Option<Self>;
+
+    /// Decides a command.
+    ///
+    /// # Errors
+    /// The rule that stands against it.
+    fn decide(
+        state: Option<&Self>,
+        context: &Context<'_>,
+        command: Self::Command,
+    ) -> Result<Vec<Self::Event>, Rejection>;
+
+    /// What a command did here.
+    fn done(&self, command: CommandId) -> Option<Done>;
+
+    /// The last event's revision.
+    fn revision(&self) -> u64;
+
+    /// The last event's recorded moment.
+    fn last_recorded_at(&self) -> Timestamp;
+
+    /// The stage, where it is a ticket.
+    fn stage(&self) -> Option<Stage> {
+        None
+    }
+
+    /// When an event happened, where that is not when it was recorded.
+    fn occurred_at(_event: &Self::Event) -> Option<Timestamp> {
+        None
+    }
+
+    /// Stored type name and bytes of an event.
+    fn encode(event: &Self::Event) -> (&'static str, Vec<u8>);
+
+    /// An event from its stored bytes.
+    ///
+    /// # Errors
+    /// An unknown type, an unknown field, or bytes that are none of ours.
+    fn decode(kind: &str, payload: &[u8]) -> Result<Self::Event, CodecError>;
+
+    /// Tags of an event, by the state after it.
+    fn tags(&self, event: &Self::Event) -> Tags;
+}
+
+impl Aggregate for ticket::Ticket {
+    type Event = ticket::Event;
+    type Command = ticket::Command;
+
+    const PREFIXES: &'static [&'static str] = &["complaint", "fault", "install"];
+
+    fn prefix(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    fn evolve(state: Option<Self>, event: &Self::Event, meta: &Meta) -> Option<Self> {
+        ticket::evolve(state, event, meta)
+    }
+
+    fn decide(
+        state: Option<&Self>,
+        context: &Context<'_>,
+        command: Self::Command,
+    ) -> Result<Vec<Self::Event>, Rejection> {
+        ticket::decide(state, context, command)
+    }
+
+    fn done(&self, command: CommandId) -> Option<Done> {
+        self.commands.get(&command).copied()
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn last_recorded_at(&self) -> Timestamp {
+        self.last_recorded_at
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        Some(self.stage)
+    }
+
+    fn occurred_at(event: &Self::Event) -> Option<Timestamp> {
+        event.occurred_at()
+    }
+
+    fn encode(event: &Self::Event) -> (&'static str, Vec<u8>) {
+        duban_codec::encode_ticket(event)
+    }
+
+    fn decode(kind: &str, payload: &[u8]) -> Result<Self::Event, CodecError> {
+        duban_codec::decode_ticket(kind, payload)
+    }
+
+    fn tags(&self, event: &Self::Event) -> Tags {
+        let tag = |key: &str, value: &str| (Arc::from(key), Arc::from(fitting(value)));
+        let mut tags = vec![
+            tag("kind", self.kind().name()),
+            tag("category", &self.intake.category),
+            tag("province", &self.intake.area.province),
+            tag("area", &self.intake.area.district),
+            tag("stage", self.stage.name()),
+        ];
+        if let Some(unit) = event_unit(self, event) {
+            tags.push(tag("unit", unit));
+        }
+        tags
+    }
+}
+
+/// What a tag has room for. Districts are whatever the desk typed, and no event is refused for its tags.
+fn fitting(value: &str) -> &str {
+    let mut end = value.len().min(duban_log::TAG_VALUE_BYTES_MAX);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    &value[..end]
+}
+
+/// The unit that an event is about.
+fn event_unit<'t>(ticket: &'t ticket::Ticket, event: &'t ticket::Event) -> Option<&'t str> {
+    match event {
+        ticket::Event::Order(event) => {
+            let number = match event {
+                order::Event::Issued { order, .. }
+                | order::Event::Accepted { order }
+                | order::Event::Replied { order, .. }
+                | order::Event::ReturnRequested { order, .. }
+                | order::Event::ReturnGranted { order }
+                | order::Event::ReturnRefused { order, .. }
+                | order::Event::Released { order, .. }
+                | order::Event::Recalled { order, .. }
+                | order::Event::ExtensionAsked { order, .. }
+                | order::Event::ExtensionGranted { order, .. }
+                | order::Event::ExtensionRefused { order, .. }
+                | order::Event::WaitingForAssist { order, .. } => *order,
+            };
+            ticket.order(number).map(|order| order.unit.as_str())
+        }
+        _ => ticket.lead().map(|lead| lead.unit.as_str()),
+    }
+}
+
+macro_rules! plain_aggregate {
+    ($($module:ident :: $state:ident, $prefix:literal, $encode:ident, $decode:ident;)*) => {$(
+        impl Aggregate for $module::$state {
+            type Event = $module::Event;
+            type Command = $module::Command;
+
+            const PREFIXES: &'static [&'static str] = &[$prefix];
+
+            fn prefix(&self) -> &'static str {
+                $prefix
+            }
+
+            fn evolve(state: Option<Self>, event: &Self::Event, meta: &Meta) -> Option<Self> {
+                $module::evolve(state, event, meta)
+            }
+
+            fn decide(
+                state: Option<&Self>,
+                context: &Context<'_>,
+                command: Self::Command,
+            ) -> Result<Vec<Self::Event>, Rejection> {
+                $module::decide(state, context, command)
+            }
+
+            fn done(&self, command: CommandId) -> Option<Done> {
+                self.commands.get(&command).copied()
+            }
+
+            fn revision(&self) -> u64 {
+                self.revision
+            }
+
+            fn last_recorded_at(&self) -> Timestamp {
+                self.last_recorded_at
+            }
+
+            fn encode(event: &Self::Event) -> (&'static str, Vec<u8>) {
+                duban_codec::$encode(event)
+            }
+
+            fn decode(kind: &str, payload: &[u8]) -> Result<Self::Event, CodecError> {
+                duban_codec::$decode(kind, payload)
+            }
+
+            fn tags(&self, _event: &Self::Event) -> Tags {
+                vec![(Arc::from("kind"), Arc::from($prefix))]
+            }
+        }
+    )*};
+}
+
+plain_aggregate! {
+    problem::Problem, "problem", encode_problem, decode_problem;
+    notice::Notice, "notice", encode_notice, decode_notice;
+    customer::Customer, "customer", encode_customer, decode_customer;
+}

@@ -1,0 +1,308 @@
+//! The whole server, put together: opened, served, stopped. The command line, the demo and the tests start the same one.
+
+mod router;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use duban_aggregates::actor::Actor;
+use duban_log::{Direction, EventLog, Filter, Options, SegmentedLog};
+use duban_projections::{Stopped, Tickets};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tonic_health::server::HealthReporter;
+
+use crate::config::{Config, Identity};
+use crate::drain::{self, Drain, Ended};
+use crate::grpc::Api;
+use crate::identity::{IdentityError, TokenIssuer, Verifier};
+use crate::keys::{KeyStore, KeysError};
+use crate::reactions::Reactions;
+use crate::runner::{Bounds, Rules, Runner};
+use crate::seal::Sealer;
+use crate::time::{Clock, SystemClock};
+use crate::tls::TlsError;
+
+/// How often the server says how far it is, while it is not ready yet.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a throw-away token is valid.
+const TOKEN_VALID_FOR: Duration = Duration::from_hours(24);
+
+/// Why the server does not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory cannot be made.
+    #[error("cannot make the data directory {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The log cannot be opened or read.
+    #[error("the log cannot be opened")]
+    Log(#[from] duban_log::Error),
+    /// The key store cannot be opened.
+    #[error("the key store cannot be opened")]
+    Keys(#[from] KeysError),
+    /// Callers cannot be proved.
+    #[error("callers cannot be proved")]
+    Identity(#[from] IdentityError),
+    /// TLS cannot be had.
+    #[error("TLS cannot be served")]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Signals cannot be taken over.
+    #[error("cannot take over signals")]
+    Signals(#[source] std::io::Error),
+    /// Serving failed.
+    #[error("serving failed")]
+    Serve(#[source] tonic::transport::Error),
+    /// The table of methods contradicts itself.
+    #[error("the table of methods contradicts itself")]
+    Access(#[from] crate::access::TableError),
+    /// The descriptors of the services cannot be served.
+    #[error("reflection cannot be served")]
+    Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A task of the server ended badly.
+    #[error("a part of the server ended badly")]
+    Task(#[from] tokio::task::JoinError),
+    /// Tokens are made in development only.
+    #[error("this server makes no tokens: your identity provider does")]
+    NoTokens,
+}
+
+/// How to start a server.
+pub struct Server;
+
+impl Server {
+    /// Opens the data directory, catches up, and serves; ready when it returns.
+    ///
+    /// `clock` is what tickets run on: the machine's, or one that is moved by hand. It is held at the last recorded moment
+    /// until it has passed it. Tokens run on the machine's clock in any case.
+    ///
+    /// # Errors
+    /// [`ServeError`] says what is in the way.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+        let Opened { log, sealer } = open(&config).await?;
+        let floor = last_recorded_at(&*log).await?;
+        let clock: Arc<dyn Clock> = Arc::new(Floored { clock, floor });
+        let bounds = Bounds {
+            in_flight_max: config.limits.commands_in_flight_max,
+            queued_max: config.limits.commands_queued_max,
+            ..Bounds::default()
+        };
+        let runner = Arc::new(Runner::new(Arc::clone(&log), clock, Rules::cn_national(), bounds));
+        let tickets = Arc::new(Tickets::default());
+        let following = tokio::spawn(follow(Arc::clone(&tickets), Arc::clone(&log)));
+        caught_up(&tickets, &*log).await;
+
+        let drain = Drain::default();
+        let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
+        let reactions = Arc::new(reactions);
+        let reacting = tokio::spawn(react(Arc::clone(&reactions), drain.clone()));
+
+        let (verifier, issuer) = identity(&config)?;
+        let api = Api::new(Arc::clone(&runner), Arc::clone(&tickets), sealer);
+        let listener = listen(config.listen).await?;
+        let addr =
+            listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
+        let health = HealthReporter::new();
+        let serving = router::serve(&config, api, verifier, &health, listener, drain.clone()).await?;
+        let (stop, asked) = mpsc::channel(2);
+        let time_max = config.limits.drain();
+        let served = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain::run(serving, asked, &drain, &health, router::SERVICES, time_max).await }
+        });
+        Ok(Running { addr, issuer, stop, drain, served, following, reacting, reactions, runner, tickets })
+    }
+}
+
+/// A server that serves.
+pub struct Running {
+    addr: SocketAddr,
+    issuer: Option<TokenIssuer>,
+    stop: mpsc::Sender<()>,
+    drain: Drain,
+    served: JoinHandle<Result<Ended, tonic::transport::Error>>,
+    following: JoinHandle<()>,
+    reacting: JoinHandle<()>,
+    reactions: Arc<Reactions>,
+    runner: Arc<Runner>,
+    tickets: Arc<Tickets>,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// A token that proves an actor, valid for a day. Development only.
+    ///
+    /// # Errors
+    /// [`ServeError::NoTokens`] where an identity provider proves callers.
+    pub fn mint(&self, actor: &Actor) -> Result<String, ServeError> {
+        let issuer = self.issuer.as_ref().ok_or(ServeError::NoTokens)?;
+        Ok(issuer.mint(actor, SystemClock::default().now(), TOKEN_VALID_FOR)?.text)
+    }
+
+    /// The runner below the services, for what runs in the same process.
+    #[must_use]
+    pub fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
+    /// The list of tickets.
+    #[must_use]
+    pub fn tickets(&self) -> &Arc<Tickets> {
+        &self.tickets
+    }
+
+    /// Waits until every event of the log has been reacted to and every read model has taken in what that wrote.
+    pub async fn settled(&self) {
+        loop {
+            let Some(head) = self.runner.log().head().position else { return };
+            self.reactions.reached(head).await;
+            if self.runner.log().head().position == Some(head) {
+                // It has stopped, or it gets there.
+                let _ = self.tickets.wait_for(head, PROGRESS_EVERY).await;
+                return;
+            }
+        }
+    }
+
+    /// Stops: takes nothing new, finishes what is under way, closes the log.
+    ///
+    /// # Errors
+    /// What serving failed with.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        // Nobody listens where it has ended by itself, and then there is nothing to stop.
+        let _ = self.stop.send(()).await;
+        self.ended().await.map(|_| ())
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops; a second signal cuts off what is under way.
+    ///
+    /// # Errors
+    /// What serving failed with.
+    pub async fn until_told_to_stop(self) -> Result<Ended, ServeError> {
+        let mut signals = drain::signals().map_err(ServeError::Signals)?;
+        let stop = self.stop.clone();
+        let passing_on = tokio::spawn(async move {
+            while let Some(()) = signals.recv().await {
+                if stop.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let ended = self.ended().await;
+        passing_on.abort();
+        ended
+    }
+
+    async fn ended(self) -> Result<Ended, ServeError> {
+        let ended = self.served.await;
+        self.drain.start();
+        self.reacting.await?;
+        // After the last append was answered: whoever was cut off is told that the log is closed.
+        self.runner.log().close().await?;
+        self.following.await?;
+        ended?.map_err(ServeError::Serve)
+    }
+}
+
+struct Opened {
+    log: Arc<dyn EventLog>,
+    sealer: Sealer,
+}
+
+/// The log first: its lock covers the keys too.
+async fn open(config: &Config) -> Result<Opened, ServeError> {
+    let (data, master) = (config.data.clone(), config.master_key.clone());
+    let opening = move || {
+        std::fs::create_dir_all(&data)
+            .map_err(|source| ServeError::Directory { path: data.clone(), source })?;
+        let log = SegmentedLog::open(&data.join("log"), Options::default())?;
+        let keys = KeyStore::open(&data, master.as_deref().map(Path::new))?;
+        Ok(Opened { log: Arc::new(log), sealer: Sealer::new(Arc::new(keys)) })
+    };
+    tokio::task::spawn_blocking(opening).await?
+}
+
+async fn last_recorded_at(log: &dyn EventLog) -> Result<Timestamp, ServeError> {
+    let page = log.read_all(None, Direction::Backward, &Filter::all(), 1).await?;
+    let last = page.events.first().map_or(0, |event| event.recorded_at);
+    Ok(Timestamp::from_microsecond(last).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+async fn follow(tickets: Arc<Tickets>, log: Arc<dyn EventLog>) {
+    tickets.follow(log).await;
+}
+
+async fn react(reactions: Arc<Reactions>, drain: Drain) {
+    reactions.run(drain).await;
+}
+
+/// Waits until the list of tickets has taken in the log as it is now. One that cannot go on has said so, and stops nobody.
+async fn caught_up(tickets: &Tickets, log: &dyn EventLog) {
+    let Some(head) = log.head().position else { return };
+    loop {
+        match tickets.wait_for(head, PROGRESS_EVERY).await {
+            Err(Stopped::Behind(_)) => {
+                tracing::info!(reached = ?tickets.reached().map(|at| at.get()), head = head.get(), "reading the log");
+            }
+            Ok(()) | Err(Stopped::Poisoned(_) | Stopped::Log(_)) => return,
+        }
+    }
+}
+
+/// Who proves callers, and who makes tokens in development.
+fn identity(config: &Config) -> Result<(Verifier, Option<TokenIssuer>), ServeError> {
+    let clock = Arc::new(SystemClock::default());
+    match &config.identity {
+        Identity::Dev => {
+            let issuer = TokenIssuer::throw_away()?;
+            Ok((issuer.verifier(clock), Some(issuer)))
+        }
+        Identity::Provider(auth) => {
+            Ok((Verifier::from_file(&auth.public_key, auth.expected(), clock)?, None))
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// A clock that answers the last recorded moment until it has passed it: history never decreases between two runs.
+struct Floored {
+    clock: Arc<dyn Clock>,
+    floor: Timestamp,
+}
+
+impl Clock for Floored {
+    fn now(&self) -> Timestamp {
+        self.clock.now().max(self.floor)
+    }
+
+    fn reached(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        if at <= self.floor { Box::pin(std::future::ready(())) } else { self.clock.reached(at) }
+    }
+}
