@@ -1,0 +1,104 @@
+//! What may be typed. A new verb is a variant here, an arm in `main.rs`, and a module of its own with `Args` and `run`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{bench, check, demo_verb, drive_verb, generate, history, import, replay, serve};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "duban",
+    version,
+    about = "duban supervises complaints, faults and installs until the customer is satisfied",
+    after_help = "Examples:\n  duban demo\n  duban serve --dev --data ./data --tokens ./tokens\n  duban import --data ./data --mapping deploy/mappings/telecom-complaints.toml complaints.tsv\n  duban verify --data ./data\n\nExit status: 0 done, 1 a check failed or something went wrong on the way, 2 wrong use.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    /// How the answer is written: for people, or one JSON object (one a line for lists)
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub(crate) output: Output,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Everything duban does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Serve, until told to stop
+    Serve(serve::Args),
+    /// Play two cases and a week of a small city through gRPC, and check everything
+    Demo(demo_verb::Args),
+    /// Walk open tickets to closure through gRPC, as the departments would
+    Drive(drive_verb::Args),
+    /// Take the rows of a CSV or TSV file in as tickets, through a mapping file
+    Import(import::Args),
+    /// Read a log again, whole: checksums, revisions, the tree's roots
+    Verify(check::Args),
+    /// Fold every ticket of a log again, and compare with the read model
+    Replay(replay::Args),
+    /// Write seeded, realistic histories into a log
+    Generate(generate::Args),
+    /// Show what happened to a ticket, and how it stands or stood
+    History(history::Args),
+    /// Measure the log, replay or verification on this machine
+    Bench(bench::Args),
+}
+
+/// A data directory.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Data {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+/// Where the master key is, for verbs that seal or open texts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Master {
+    /// The master key's file, where it is not kept in the data directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) master_key: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_verb_shows_an_example() {
+        Cli::command().debug_assert();
+        for verb in Cli::command().get_subcommands() {
+            let examples = |command: &clap::Command| {
+                command.get_after_help().is_some_and(|help| help.to_string().contains("duban "))
+            };
+            let nested = verb.get_subcommands().next().is_some();
+            assert!(examples(verb) || nested && verb.get_subcommands().all(examples), "{}", verb.get_name());
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn output_may_stand_before_or_after_the_verb() {
+        for line in [
+            ["duban", "--output", "json", "verify", "--data", "d"],
+            ["duban", "verify", "--data", "d", "--output", "json"],
+        ] {
+            assert_eq!(Cli::try_parse_from(line).unwrap().output, Output::Json);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `duban demo`: a server in a directory of its own, on a virtual clock, and the departments acting through gRPC.
+
+mod city;
+mod scene;
+mod show;
+mod trace1;
+mod trace2;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::policy::Policy;
+use duban_proto::api::v1 as api;
+use duban_server::config::{Config, File, Flags};
+use duban_server::identity::role_name;
+use duban_server::serve::{Running, Server};
+use duban_server::time::VirtualClock;
+use serde::Serialize;
+
+use self::scene::{Scene, Tally, shanghai};
+use crate::departments::{CallError, Office, Tokens};
+use crate::drive::list;
+
+/// When the demo's world begins.
+const BEGIN: &str = "2026-03-01T08:00:00";
+
+/// What was off.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A step did not come out as the rules say.
+    #[error("{scene}, step {step}: {problem}")]
+    Unexpected {
+        /// Where.
+        scene: &'static str,
+        /// Which step.
+        step: u64,
+        /// What.
+        problem: String,
+    },
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The server did not start or stop.
+    #[error("the demo's server: {0}")]
+    Server(String),
+    /// The clock cannot be moved so.
+    #[error("the demo's clock: {0}")]
+    Clock(String),
+    /// The directory cannot be used.
+    #[error("{path} cannot be used")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The log is not as it was written.
+    #[error("the log does not verify: {0}")]
+    Verify(String),
+    /// Personal data stands in the clear.
+    #[error("{what} stands in the clear in {path}")]
+    InTheClear {
+        /// What.
+        what: String,
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+impl From<tonic::Status> for DemoError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Call(status.into())
+    }
+}
+
+/// The log's head, as `verify --head` reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// Number of events.
+    pub size: u64,
+    /// RFC 6962 root, in hexadecimal.
+    pub root: String,
+}
+
+/// What the demo did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Everything came out as the rules say.
+    pub ok: bool,
+    /// Tickets.
+    pub tickets: u64,
+    /// Events in the log.
+    pub events: u64,
+    /// Tickets closed with a certificate.
+    pub closed: u64,
+    /// Rounds of all tickets together.
+    pub rounds: u64,
+    /// Commands carried out.
+    pub commands: u64,
+    /// Refusals that came as the rules say.
+    pub refusals_checked: u64,
+    /// The log's head.
+    pub head: Head,
+}
+
+/// The demo's server and everybody who calls it.
+struct World {
+    running: Running,
+    office: Office,
+    second_assessor: Office,
+    clock: VirtualClock,
+}
+
+impl World {
+    async fn start(data: &Path, clock: VirtualClock) -> Result<Self, DemoError> {
+        let failed = |error: &dyn std::fmt::Display| DemoError::Server(error.to_string());
+        let flags = Flags {
+            data: Some(data.to_owned()),
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            dev: true,
+            virtual_clock: true,
+            ..Flags::default()
+        };
+        let config = Config::resolve(File::default(), flags).map_err(|error| failed(&error))?;
+        let running = Server::start(config, Arc::new(clock.clone())).await.map_err(|error| failed(&error))?;
+        let url = format!("http://{}", running.addr());
+        let tokens = tokens(&running, "1")?;
+        let others = tokens_of(&running, "2", &[(Role::Assessment, "assessment")], tokens.clone())?;
+        let office = Office::connect(&url, tokens).await?;
+        let second_assessor = Office::connect(&url, others).await?;
+        Ok(Self { running, office, second_assessor, clock })
+    }
+
+    async fn stop(self) -> Result<(), DemoError> {
+        self.running.settled().await;
+        self.running.stop().await.map(drop).map_err(|error| DemoError::Server(error.to_string()))
+    }
+}
+
+/// One person a role and unit.
+fn tokens(running: &Running, person: &str) -> Result<Tokens, DemoError> {
+    let policy = Policy::cn_national();
+    let departments = [
+        (Role::Desk, "desk"),
+        (Role::Investigation, "investigation"),
+        (Role::Dispatch, "dispatch"),
+        (Role::Inspection, "inspection"),
+        (Role::Reporting, "reporting"),
+        (Role::Assessment, "assessment"),
+        (Role::Auditor, "audit"),
+    ];
+    let units: Vec<_> = policy.units().map(|unit| unit.id.as_str()).collect();
+    let members = units.iter().map(|unit| (Role::Unit, *unit));
+    let supervisors = units.iter().map(|unit| (Role::Supervisor, *unit));
+    let all: Vec<_> = departments.into_iter().chain(members).chain(supervisors).collect();
+    tokens_of(running, person, &all, Tokens::default())
+}
+
+fn tokens_of(
+    running: &Running,
+    person: &str,
+    who: &[(Role, &str)],
+    mut tokens: Tokens,
+) -> Result<Tokens, DemoError> {
+    for (role, unit) in who {
+        let id = format!("{}-{unit}-{person}", role_name(*role));
+        let actor = Actor { id: id.as_str().into(), role: *role, unit: (*unit).into() };
+        let token = running.mint(&actor).map_err(|error| DemoError::Server(error.to_string()))?;
+        tokens.add(role_name(*role), unit, &token).map_err(|error| DemoError::Server(error.to_string()))?;
+    }
+    Ok(tokens)
+}
+
+/// Plays the demo in an empty directory and checks what it left there.
+///
+/// # Errors
+/// [`DemoError`] where anything is off.
+pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, DemoError> {
+    let clock = VirtualClock::new(shanghai(BEGIN)?);
+    let world = World::start(data, clock.clone()).await?;
+    let mut tally = Tally::default();
+
+    say("trace 1: broadband down at a rural gold customer");
+    let mut first = Scene::new(&world.office, &world.clock, "trace 1");
+    trace1::play(&mut first).await?;
+    add(&mut tally, first.tally);
+    let first_ticket = first.ticket.clone();
+
+    say("trace 2: a 12315 complaint about a missed install visit");
+    let mut install = Scene::new(&world.office, &world.clock, "trace 2, the install");
+    trace2::missed_visit(&mut install).await?;
+    let mut second = Scene::new(&world.office, &world.clock, "trace 2");
+    trace2::play(&mut second, &install.ticket, &world.second_assessor).await?;
+    add(&mut tally, install.tally);
+    add(&mut tally, second.tally);
+
+    say("a week of a small city");
+    let city = city::play(&world.office, &world.clock, |_, _| {}).await?;
+    add(&mut tally, city);
+
+    // What is on disk is what was told: the same histories after a restart.
+    let before = show::events(&world.office, &first_ticket, "").await?;
+    world.stop().await?;
+    let world = World::start(data, clock).await?;
+    let after = show::events(&world.office, &first_ticket, "").await?;
+    if before != after {
+        return Err(DemoError::Verify("a history differs after a restart".into()));
+    }
+
+    let tickets = list(&world.office, api::TicketFilter::default()).await?;
+    let open: Vec<_> = tickets.iter().filter(|row| row.state() == api::TicketState::Open).cloned().collect();
+    let told = world.office.ticket(&first_ticket, "").await?;
+    say("\nthe board: open tickets by stage");
+    say(&show::board(&open));
+    say(&format!("trace 1's history, ticket {first_ticket}"));
+    say(&show::history(&after));
+    say("custody 在手时长");
+    say(&show::custody(&told));
+    say("certificate 五不放过");
+    say(&show::certificate(&told));
+    let head = world.office.history()?.get_head(api::GetHeadRequest::default()).await?.into_inner();
+    world.stop().await?;
+
+    let head = Head { size: head.size, root: hex(&head.root) };
+    let events = verified(data, &head)?;
+    nothing_in_the_clear(data)?;
+    let closed = tickets.iter().filter(|row| row.state() == api::TicketState::Closed).count();
+    Ok(Outcome {
+        ok: true,
+        tickets: count(tickets.len()),
+        events,
+        closed: count(closed),
+        rounds: tickets.iter().map(|row| u64::from(row.round)).sum(),
+        commands: tally.commands,
+        refusals_checked: tally.refusals_checked,
+        head,
+    })
+}
+
+fn add(tally: &mut Tally, more: Tally) {
+    tally.commands += more.commands;
+    tally.refusals_checked += more.refusals_checked;
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads the log again, whole, and compares it with the head the server told.
+fn verified(data: &Path, head: &Head) -> Result<u64, DemoError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let report = duban_log::verify(&data.join("log"), threads, &|_, _| {})
+        .map_err(|error| DemoError::Verify(error.to_string()))?;
+    if let Some(damage) = report.damage {
+        return Err(DemoError::Verify(damage.to_string()));
+    }
+    let found = Head { size: report.head.size, root: hex(&report.head.root) };
+    if found != *head {
+        return Err(DemoError::Verify(format!("the server told {head:?}, and the disk has {found:?}")));
+    }
+    Ok(report.events)
+}
+
+/// No name or phone number of the demo's customers is found as bytes anywhere.
+fn nothing_in_the_clear(data: &Path) -> Result<(), DemoError> {
+    let mut secrets: Vec<String> =
+        [trace1::NAME, trace1::PHONE, trace2::NAME, trace2::PHONE].map(str::to_owned).to_vec();
+    for number in 0..city::customers() {
+        secrets.push(city::name(number));
+        secrets.push(city::phone(number));
+    }
+    search(data, &secrets)
+}
+
+fn search(directory: &Path, secrets: &[String]) -> Result<(), DemoError> {
+    let failed = |source| DemoError::Directory { path: directory.to_owned(), source };
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            search(&path, secrets)?;
+            continue;
+        }
+        let bytes =
+            std::fs::read(&path).map_err(|source| DemoError::Directory { path: path.clone(), source })?;
+        // Segments are zero-filled ahead: what was never written holds nothing.
+        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        for secret in secrets {
+            if memchr::memmem::find(&bytes[..written], secret.as_bytes()).is_some() {
+                return Err(DemoError::InTheClear { what: secret.clone(), path });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! `duban generate`: seeded histories, through the same decisions as the server's, into a log.
+//!
+//! Several lanes tell stories at the same time, each from its own seed; what they tell is put in the order of its recorded moments, so
+//! that the log looks as if a server had written it. Only the nonces of sealed texts, and so the log's root, differ from run to run.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use duban_aggregates::ids::CustomerId;
+use duban_aggregates::meta::Meta;
+use duban_aggregates::policy::Policy;
+use duban_aggregates::sample::{Prng, Walker};
+use duban_aggregates::sealed::Sealed;
+use duban_aggregates::ticket::Event;
+use duban_log::{Direction, EventLog, Expected};
+use duban_server::keys::KeysError;
+use duban_server::seal::Sealer;
+use jiff::{SignedDuration, Timestamp};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::args::{Data, Master, Output};
+use crate::data::{self, Append, Writer};
+use crate::failure::{Done, Failure};
+use crate::output::{self, Progress, count, rate};
+
+/// Lanes. Part of what a seed means: another number of them makes other tickets.
+const LANES: u64 = 16;
+
+/// Stories that each lane tells before they are put in order.
+const AHEAD: u64 = 32;
+
+/// A lane's tickets come in at this distance on average, as walkers have it.
+const SECONDS_BETWEEN: i64 = 300;
+
+/// The last tickets come in about here: Monday, 2 March 2026, 08:00 in Shanghai, within the years whose holidays are published.
+const LAST_SECOND: i64 = 1_772_409_600;
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  duban generate --data ./gen --tickets 20000 --seed 1\n\nThe same seed and number give the same tickets: ids, times and texts. Only the sealing differs.\n`bytes` counts what the log keeps of each event: metadata and payload.\nJSON: {\"tickets\", \"events\", \"bytes\"}"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    master: Master,
+    /// How many tickets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    tickets: u64,
+    /// Which tickets
+    #[arg(long, value_name = "S")]
+    seed: u64,
+}
+
+/// Why nothing is generated.
+#[derive(Debug, thiserror::Error)]
+#[error("tickets of seed {0} are in this log already: name another --seed, or a new directory")]
+struct SeedUsed(u64);
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Answer {
+    pub(crate) tickets: u64,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
+    let writer = Writer::open(&args.data.data, args.master.master_key.as_deref())?;
+    let progress = Progress::new("generate", "tickets", args.tickets);
+    let answer = generate(&writer, args.tickets, args.seed, &progress)?;
+    let took = progress.elapsed();
+    drop(progress);
+    match output {
+        Output::Json => output::json(&answer)?,
+        Output::Text => output::text(&format!(
+            "{} tickets, {} events, {} bytes, {} events/s",
+            count(answer.tickets),
+            count(answer.events),
+            count(answer.bytes),
+            count(rate(answer.events, took))
+        ))?,
+    }
+    Ok(Done::Ok)
+}
+
+/// Writes so many tickets of a seed.
+pub(crate) fn generate(
+    writer: &Writer,
+    tickets: u64,
+    seed: u64,
+    progress: &Progress,
+) -> Result<Answer, Failure> {
+    let (policy, _) = data::rules();
+    let runtime = data::runtime()?;
+    let mut lanes = lanes(tickets, seed);
+    let mut answer = Answer { tickets, ..Answer::default() };
+    // What is told and not yet written, by moment and then by lane and place, so that a seed has one order.
+    let mut waiting: BinaryHeap<Reverse<Told>> = BinaryHeap::new();
+    let mut first = true;
+    while lanes.iter().any(|lane| lane.left > 0) {
+        let told = tell(&mut lanes, &writer.sealer, &policy)?;
+        if first {
+            runtime.block_on(check_unused(&writer.log, &told, seed))?;
+            first = false;
+        }
+        waiting.extend(told.into_iter().flatten().map(Reverse));
+        progress.set(tickets - lanes.iter().map(|lane| lane.left).sum::<u64>(), tickets);
+        // No lane tells anything earlier than where it stands.
+        let until = lanes.iter().filter(|lane| lane.left > 0).map(|lane| lane.reached).min();
+        runtime.block_on(data::append_in_order(&writer.log, due(&mut waiting, until, &mut answer)))?;
+    }
+    runtime.block_on(writer.log.close())?;
+    Ok(answer)
+}
+
+/// Tells stories of its own.
+struct Lane {
+    number: u64,
+    walker: Walker,
+    /// Stories it has still to tell.
+    left: u64,
+    /// Where its last story began: the next begins no earlier.
+    reached: Timestamp,
+    told: u64,
+}
+
+fn lanes(tickets: u64, seed: u64) -> Vec<Lane> {
+    let share = |number| tickets / LANES + u64::from(number < tickets % LANES);
+    let seconds = i64::try_from(tickets / LANES).unwrap_or(i64::MAX).saturating_mul(SECONDS_BETWEEN);
+    let start = Timestamp::from_second(LAST_SECOND).unwrap_or(Timestamp::UNIX_EPOCH);
+    let start = start.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(start);
+    // Each lane's seed is drawn: seeds that lie a generator's step apart would tell the same stories, one number later.
+    let mut seeds = Prng::new(seed);
+    let mut lane = |number: u64| {
+        let walker = Walker::starting(seeds.bits(), start);
+        Lane { number, walker, left: share(number), reached: start, told: 0 }
+    };
+    (0..LANES).map(&mut lane).collect()
+}
+
+/// What one command added to one stream, and where it goes among all.
+struct Told {
+    order: (Timestamp, u64, u64),
+    append: Append,
+}
+
+impl PartialEq for Told {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Told {}
+
+impl PartialOrd for Told {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Told {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order.cmp(&other.order)
+    }
+}
+
+/// Lets every lane tell its next stories, on all cores. Keys of their customers are made and synced before.
+fn tell(lanes: &mut [Lane], sealer: &Sealer, policy: &Policy) -> Result<Vec<Vec<Told>>, Failure> {
+    let customers: Vec<Vec<CustomerId>> = lanes
+        .iter_mut()
+        .map(|lane| (0..lane.left.min(AHEAD)).map(|_| lane.walker.customer()).collect())
+        .collect();
+    sealer.keys().create_all(&customers.concat()).map_err(Failure::broken)?;
+    lanes
+        .par_iter_mut()
+        .zip(customers)
+        .map(|(lane, customers)| {
+            let mut told = Vec::new();
+            for customer in customers {
+                lane.story(customer, sealer, policy, &mut told)?;
+            }
+            Ok(told)
+        })
+        .collect()
+}
+
+impl Lane {
+    fn story(
+        &mut self,
+        customer: CustomerId,
+        sealer: &Sealer,
+        policy: &Policy,
+        told: &mut Vec<Told>,
+    ) -> Result<(), Failure> {
+        let history = self.walk(customer, sealer).map_err(Failure::broken)?;
+        self.left -= 1;
+        let (mut events, ticket) = data::stored(history.iter().map(|(meta, event)| (meta, event)), policy);
+        let Some(ticket) = ticket else { return Ok(()) };
+        self.reached = self.reached.max(ticket.first_recorded_at);
+        let stream = data::ticket_stream(ticket.kind(), ticket.id())?;
+        let mut metas = history.iter().map(|(meta, _)| meta).collect::<VecDeque<_>>();
+        while let Some(first) = metas.front().copied() {
+            let length = metas.iter().take_while(|meta| meta.command == first.command).count();
+            metas.drain(..length);
+            let rest = events.split_off(length);
+            let order = (first.recorded_at, self.number, self.told);
+            self.told += 1;
+            let expected = Expected::after(first.revision.checked_sub(1));
+            let events = std::mem::replace(&mut events, rest);
+            let append = Append { stream: stream.clone(), expected, events };
+            told.push(Told { order, append });
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, customer: CustomerId, sealer: &Sealer) -> Result<Vec<(Meta, Event)>, KeysError> {
+        let sealer = sealer.known_customer(customer)?;
+        // The walker knows no failure of sealing: the first is kept, and what it told then is thrown away.
+        let failed = RefCell::new(None);
+        let seal = |text: &str| {
+            sealer.seal(text).unwrap_or_else(|error| {
+                failed.borrow_mut().get_or_insert(error);
+                Sealed { customer, nonce: [0; 12], ciphertext: Vec::new() }
+            })
+        };
+        let history = self.walker.history(customer, &seal);
+        failed.into_inner().map_or(Ok(history), Err)
+    }
+}
+
+async fn check_unused(log: &dyn EventLog, told: &[Vec<Told>], seed: u64) -> Result<(), Failure> {
+    let Some(first) = told.iter().find_map(|lane| lane.first()) else { return Ok(()) };
+    let there = log.read_stream(&first.append.stream, 0, Direction::Forward, 1).await?;
+    if there.is_empty() { Ok(()) } else { Err(Failure::misuse(SeedUsed(seed))) }
+}
+
+/// Takes out what was recorded before a moment, or everything, in order.
+fn due(
+    waiting: &mut BinaryHeap<Reverse<Told>>,
+    until: Option<Timestamp>,
+    answer: &mut Answer,
+) -> impl Iterator<Item = Append> {
+    std::iter::from_fn(move || {
+        let next = waiting.peek().filter(|Reverse(told)| until.is_none_or(|until| told.order.0 < until));
+        next?;
+        let Reverse(Told { append, .. }) = waiting.pop()?;
+        answer.events += append.events.len() as u64;
+        let bytes = append.events.iter().map(|event| event.metadata.len() + event.payload.len());
+        answer.bytes += bytes.sum::<usize>() as u64;
+        Some(append)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generated(tickets: u64, seed: u64) -> (tempfile::TempDir, Answer) {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::open(dir.path(), None).unwrap();
+        let answer =
+            generate(&writer, tickets, seed, &Progress::new("generate", "tickets", tickets)).unwrap();
+        (dir, answer)
+    }
+
+    #[track_caller]
+    fn events(dir: &tempfile::TempDir) -> Vec<(uuid::Uuid, String, i64)> {
+        let mut events = Vec::new();
+        let each = |view: &duban_log::View<'_>| {
+            events.push((view.id, view.stream.to_owned(), view.recorded_at));
+            Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
+        };
+        data::reader(dir.path()).unwrap().scan(each).unwrap();
+        events
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_events_in_one_order_that_follows_time() {
+        let ((one, answer), (two, again)) = (generated(40, 7), generated(40, 7));
+        assert_eq!(answer, again);
+        let (one, two) = (events(&one), events(&two));
+        assert_eq!(one, two);
+        assert_eq!(one.len() as u64, answer.events);
+        assert!(one.is_sorted_by_key(|(_, _, recorded_at)| *recorded_at));
+        let streams: std::collections::BTreeSet<_> = one.iter().map(|(_, stream, _)| stream).collect();
+        assert_eq!(streams.len(), 40);
+    }
+
+    #[test]
+    fn another_seed_gives_other_tickets_and_the_same_seed_twice_is_refused() {
+        let ((one, _), (two, _)) = (generated(20, 1), generated(20, 2));
+        let ids = |dir| events(dir).into_iter().map(|(id, ..)| id).collect::<std::collections::BTreeSet<_>>();
+        assert!(ids(&one).is_disjoint(&ids(&two)));
+        let writer = Writer::open(one.path(), None).unwrap();
+        let progress = Progress::new("generate", "tickets", 20);
+        let error = generate(&writer, 20, 1, &progress).unwrap_err();
+        assert!(matches!(error, Failure::Use(_)), "{error:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! `duban import`: the rows of any table become tickets, once.
+//!
+//! Ids come from the source's name and the row's key, so a run that was cut short goes on where it was, and a second run adds
+//! nothing. A row that cannot be taken in costs itself only: it is reported with its line and why.
+
+mod lines;
+mod mapping;
+mod moment;
+mod row;
+mod rule;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::args::{Data, Master, Output};
+use crate::data;
+use crate::failure::{Done, Failure};
+use crate::output::{self, count};
+use mapping::{Mapping, MappingError};
+
+/// Rejected rows that people are shown; programs get all of them.
+const SHOWN: usize = 20;
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  duban import --data ./data --mapping deploy/mappings/telecom-complaints.toml complaints.tsv\n  duban import --data ./data --mapping my.toml --dry-run rows.csv\n\nA row that is in already is known, not added: a second run adds nothing, and a run cut short goes on.\nExit status: 0 all rows are in or known, 1 some were rejected, 2 wrong use.\nJSON: {\"read\", \"added\", \"known\", \"rejected\", \"errors\": [{\"line\", \"reason\"}]}"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    master: Master,
+    /// How the input's rows become tickets; see deploy/mappings/README.md
+    #[arg(long, value_name = "FILE")]
+    mapping: PathBuf,
+    /// Check every row against the mapping and the rules, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The table, CSV or TSV
+    input: PathBuf,
+}
+
+/// A rejected row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Rejected {
+    /// Its line in the input, from 1.
+    pub(crate) line: u64,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Answer {
+    /// Rows read.
+    pub(crate) read: u64,
+    /// Tickets added; in a dry run, that would be.
+    pub(crate) added: u64,
+    /// Rows whose tickets were there already.
+    pub(crate) known: u64,
+    /// Rows rejected.
+    pub(crate) rejected: u64,
+    /// Each of them, by line.
+    pub(crate) errors: Vec<Rejected>,
+}
+
+/// Why an import did not begin.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error("cannot read the input {path}")]
+    Input { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
+    let (policy, calendar) = data::rules();
+    let mapping = Mapping::load(&args.mapping, &policy).map_err(Failure::misuse)?;
+    let bytes = std::fs::read(&args.input)
+        .map_err(|source| Failure::misuse(ImportError::Input { path: args.input.clone(), source }))?;
+    let table = row::read(&bytes, &mapping, &policy).map_err(Failure::misuse)?;
+    drop(bytes);
+    let rules = run::Rules { policy: &policy, calendar: &calendar };
+    let answer = if args.dry_run {
+        run::dry(&args.data.data, &mapping, table, rules)?
+    } else {
+        run::import(&args.data.data, args.master.master_key.as_deref(), &mapping, table, rules)?
+    };
+    match output {
+        Output::Json => output::json(&answer)?,
+        Output::Text => show(&answer, args.dry_run)?,
+    }
+    Ok(Done::holds(answer.rejected == 0))
+}
+
+fn show(answer: &Answer, dry_run: bool) -> Result<(), Failure> {
+    let Answer { read, added, known, rejected, errors } = answer;
+    let verb = if dry_run { "to add (dry run, nothing was written)" } else { "added" };
+    output::text(&format!(
+        "{} rows read: {} {verb}, {} known, {} rejected",
+        count(*read),
+        count(*added),
+        count(*known),
+        count(*rejected)
+    ))?;
+    for Rejected { line, reason } in errors.iter().take(SHOWN) {
+        output::text(&format!("line {line}: {reason}"))?;
+    }
+    if errors.len() > SHOWN {
+        output::text(&format!("and {} more: `--output json` lists them all", errors.len() - SHOWN))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! From a row's texts to what a ticket begins with, still in plain text.
+
+use std::collections::BTreeMap;
+
+use duban_aggregates::install;
+use duban_aggregates::intake::{Channel, Kind, Product, Segment, Severity, Tier};
+use duban_aggregates::policy::Policy;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::lines::{LineError, Rows};
+use super::mapping::{Mapping, MappingError, Sequence, check, named};
+use super::moment::MomentError;
+use super::rule::NotFound;
+
+/// What a ticket begins with, as a row says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plain {
+    /// The row's line in the input, from 1.
+    pub(crate) line: u64,
+    /// The row's key.
+    pub(crate) key: String,
+    pub(crate) taken_in_at: Timestamp,
+    pub(crate) happened_at: Timestamp,
+    pub(crate) kind: Kind,
+    pub(crate) channel: Channel,
+    pub(crate) category: String,
+    pub(crate) severity: Severity,
+    pub(crate) description: String,
+    pub(crate) remedy: Option<String>,
+    /// The source's status, as it wrote it.
+    pub(crate) status: String,
+    pub(crate) employee: String,
+    pub(crate) department: String,
+    /// What tells customers apart, where the source says it.
+    pub(crate) customer: Option<String>,
+    pub(crate) name: String,
+    pub(crate) phone: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) tier: Tier,
+    pub(crate) segment: Segment,
+    pub(crate) number: Option<String>,
+    pub(crate) product: Product,
+    pub(crate) monthly_rent_fen: u64,
+    pub(crate) province: String,
+    pub(crate) city: String,
+    pub(crate) district: String,
+    pub(crate) rural: bool,
+    pub(crate) install: Option<install::Order>,
+}
+
+/// Why a row is no ticket.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RowError {
+    /// It cannot be read at all.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// Not as many fields as columns.
+    #[error("has {have} fields where the header has {want}")]
+    Fields {
+        /// Fields of the row.
+        have: usize,
+        /// Columns.
+        want: usize,
+    },
+    /// No key.
+    #[error("the row's key is empty, so it could not be found again")]
+    NoKey,
+    /// A key that an earlier row has.
+    #[error("the row's key {key:?} stands on line {line} already")]
+    KeyTwice {
+        /// The key.
+        key: String,
+        /// The earlier line.
+        line: u64,
+    },
+    /// A moment.
+    #[error(transparent)]
+    Moment(#[from] MomentError),
+    /// A text that no table has.
+    #[error("{field}: {source}")]
+    NotFound {
+        /// The field.
+        field: &'static str,
+        /// The text.
+        source: NotFound,
+    },
+    /// A value that the field cannot have.
+    #[error("{field}: {value:?}: {problem}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// The value.
+        value: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A rule of tickets stands against it.
+    #[error("{0}")]
+    Refused(duban_aggregates::rejection::Rejection),
+}
+
+/// A row that was rejected.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    /// Its line, from 1.
+    pub(crate) line: u64,
+    /// Why.
+    pub(crate) error: RowError,
+}
+
+/// All rows of an input.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// Rows that make tickets, in the order in which they do.
+    pub(crate) rows: Vec<Plain>,
+    /// The others, by line.
+    pub(crate) bad: Vec<Bad>,
+}
+
+/// Reads an input through a mapping.
+pub(crate) fn read(bytes: &[u8], mapping: &Mapping, policy: &Policy) -> Result<Table, MappingError> {
+    let mut rows = Rows::new(bytes, &mapping.format);
+    let names = if mapping.columns.is_empty() {
+        match rows.next() {
+            None => return Ok(Table::default()),
+            Some((_, Ok(header))) => header,
+            Some((line, Err(error))) => {
+                return Ok(Table { rows: Vec::new(), bad: vec![Bad { line, error: error.into() }] });
+            }
+        }
+    } else {
+        mapping.columns.clone()
+    };
+    let width = names.len();
+    let places = mapping.header(names)?;
+    let mut table = Table::default();
+    let mut keys = BTreeMap::new();
+    for (line, fields) in rows {
+        let row = fields.map_err(RowError::from).and_then(|fields| {
+            if fields.len() != width {
+                return Err(RowError::Fields { have: fields.len(), want: width });
+            }
+            let row = plain(line, &Reader { mapping, policy, places: &places, fields: &fields })?;
+            match keys.insert(row.key.clone(), line) {
+                Some(line) => Err(RowError::KeyTwice { key: row.key, line }),
+                None => Ok(row),
+            }
+        });
+        match row {
+            Ok(row) => table.rows.push(row),
+            Err(error) => table.bad.push(Bad { line, error }),
+        }
+    }
+    put_in_order(&mut table.rows, mapping.order);
+    Ok(table)
+}
+
+/// A row with what is needed to read it.
+struct Reader<'r> {
+    mapping: &'r Mapping,
+    policy: &'r Policy,
+    places: &'r BTreeMap<String, usize>,
+    fields: &'r [String],
+}
+
+impl<'r> Reader<'r> {
+    fn column(&self, name: &str) -> &'r str {
+        // The header was checked to have every column that the mapping names.
+        self.places.get(name).and_then(|place| self.fields.get(*place)).map_or("", String::as_str)
+    }
+
+    fn text(&self, field: &'static str) -> Result<String, RowError> {
+        let Some(rule) = self.mapping.field(field) else { return Ok(String::new()) };
+        let value =
+            rule.read(|name| self.column(name)).map_err(|source| RowError::NotFound { field, source })?;
+        match check(field, &value, self.policy) {
+            Ok(()) => Ok(value),
+            Err(problem) => Err(RowError::Value { field, value, problem }),
+        }
+    }
+
+    fn optional(&self, field: &'static str) -> Result<Option<String>, RowError> {
+        self.text(field).map(|text| Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    fn named<T: DeserializeOwned>(&self, field: &'static str) -> Result<T, RowError> {
+        let value = self.text(field)?;
+        named(&value).map_err(|problem| RowError::Value { field, value, problem })
+    }
+
+    fn number(&self, field: &'static str) -> Result<u64, RowError> {
+        // `text` has checked that it is one.
+        self.text(field).map(|text| text.parse().unwrap_or_default())
+    }
+}
+
+fn plain(line: u64, row: &Reader<'_>) -> Result<Plain, RowError> {
+    let Mapping { key, taken_in_at, happened_at, promised_on, zone, .. } = row.mapping;
+    let key = key
+        .read(|name| row.column(name))
+        .map_err(|source| RowError::NotFound { field: "row.key", source })?;
+    let key = key.trim().to_owned();
+    if key.is_empty() {
+        return Err(RowError::NoKey);
+    }
+    let taken_in_at = taken_in_at.read(|name| row.column(name), *zone)?;
+    let happened_at = match happened_at {
+        Some(moment) => moment.read(|name| row.column(name), *zone)?,
+        None => taken_in_at,
+    };
+    let kind = row.named("kind")?;
+    let install = if kind == Kind::Install {
+        let promised_on = match promised_on {
+            Some(day) if !row.column(day.column()).trim().is_empty() => {
+                Some(day.read(row.column(day.column()))?)
+            }
+            _ => None,
+        };
+        Some(install::Order { fees_fen: row.number("fees_fen")?, promised_on })
+    } else {
+        None
+    };
+    Ok(Plain {
+        line,
+        key,
+        taken_in_at,
+        happened_at,
+        kind,
+        channel: row.named("channel")?,
+        category: row.text("category")?,
+        severity: row.named("severity")?,
+        description: row.text("description")?,
+        remedy: row.optional("remedy")?,
+        status: row.text("status")?,
+        employee: row.text("first_owner")?,
+        department: row.text("first_owner_department")?,
+        customer: row.optional("customer")?,
+        name: row.text("name")?,
+        phone: row.optional("phone")?,
+        address: row.optional("address")?,
+        tier: row.named("tier")?,
+        segment: row.named("segment")?,
+        number: row.optional("number")?,
+        product: row.named("product")?,
+        monthly_rent_fen: row.number("monthly_rent_fen")?,
+        province: row.text("province")?,
+        city: row.text("city")?,
+        district: row.text("district")?,
+        rural: row.text("rural")? == "true",
+        install,
+    })
+}
+
+fn put_in_order(rows: &mut [Plain], order: Sequence) {
+    match order {
+        Sequence::File => {}
+        Sequence::Time => rows.sort_by_key(|row| (row.taken_in_at, row.line)),
+        Sequence::Key => by_key(rows),
+    }
+}
+
+/// Numbers by their value; a key that is no number after as many of them as are not later than it.
+fn by_key(rows: &mut [Plain]) {
+    let number = |row: &Plain| row.key.parse::<u128>().ok();
+    rows.sort_by_key(|row| (number(row).is_none(), number(row), row.taken_in_at, row.line));
+    let (numbers, others) = rows.split_at(rows.partition_point(|row| number(row).is_some()));
+    let mut times: Vec<Timestamp> = numbers.iter().map(|row| row.taken_in_at).collect();
+    times.sort_unstable();
+    let rank = |row: &Plain| times.partition_point(|time| *time <= row.taken_in_at);
+    // A number goes before what is put after as many numbers.
+    let mut places: BTreeMap<u64, (usize, bool)> = BTreeMap::new();
+    places.extend(numbers.iter().enumerate().map(|(place, row)| (row.line, (place + 1, false))));
+    places.extend(others.iter().map(|row| (row.line, (rank(row), true))));
+    // Stable, so that several of them keep the order of their times.
+    rows.sort_by_key(|row| places.get(&row.line).copied());
+}

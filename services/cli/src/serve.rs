@@ -1,0 +1,122 @@
+//! `duban serve`: the server, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::policy::Policy;
+use duban_server::config::{Config, Flags, Identity, LogFormat};
+use duban_server::identity::role_name;
+use duban_server::serve::{Running, Server};
+use duban_server::time::{Clock, SystemClock};
+
+use crate::args::Output;
+use crate::failure::{Done, Failure};
+use crate::output;
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  duban serve --dev --data ./data --tokens ./tokens\n  duban serve --config /etc/duban/duban.toml\n\nPrints `ready ADDR` on stdout when it serves. With --dev a throw-away key signs a token a role, which are printed as\n`token ROLE UNIT TOKEN` after it (and kept in FILE with --tokens).\nExit status: 0 stopped as asked, 1 it could not go on, 2 wrong use."
+)]
+pub(crate) struct Args {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address and port
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Development: loopback only, a throw-away signing key, ready tokens
+    #[arg(long)]
+    dev: bool,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The master key's file, where it is not kept in the data directory
+    #[arg(long, value_name = "FILE")]
+    master_key: Option<PathBuf>,
+    /// Development: keep the tokens in this file, one `ROLE UNIT TOKEN` a line, readable by its owner only
+    #[arg(long, value_name = "FILE", requires = "dev")]
+    tokens: Option<PathBuf>,
+    /// Log level, or a filter like `info,duban_server=debug`
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Log lines as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
+    let flags = Flags {
+        config: args.config.clone(),
+        data: args.data.clone(),
+        listen: args.listen,
+        dev: args.dev,
+        virtual_clock: false,
+        master_key: args.master_key.clone(),
+        log_level: args.log_level.clone(),
+        log_format: args.log_json.then_some(LogFormat::Json),
+    };
+    let config = Config::load(flags).map_err(Failure::misuse)?;
+    duban_server::telemetry::init(&config.log).map_err(Failure::misuse)?;
+    let dev = config.identity == Identity::Dev;
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::broken)?;
+    runtime.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let running = Server::start(config, clock).await.map_err(Failure::broken)?;
+        let tokens = if dev { tokens(&running)? } else { Vec::new() };
+        if let Some(file) = &args.tokens {
+            keep(file, &tokens)?;
+        }
+        output::text(&format!("ready {}", running.addr()))?;
+        if output == Output::Text && args.tokens.is_none() {
+            for (role, unit, token) in &tokens {
+                output::text(&format!("token {role} {unit} {token}"))?;
+            }
+        }
+        running.until_told_to_stop().await.map_err(Failure::broken)?;
+        Ok(Done::Ok)
+    })
+}
+
+/// One token a role; members and supervisors one a unit.
+fn tokens(running: &Running) -> Result<Vec<(&'static str, String, String)>, Failure> {
+    let policy = Policy::cn_national();
+    let departments = [
+        (Role::Desk, "desk"),
+        (Role::Investigation, "investigation"),
+        (Role::Dispatch, "dispatch"),
+        (Role::Inspection, "inspection"),
+        (Role::Reporting, "reporting"),
+        (Role::Assessment, "assessment"),
+        (Role::Auditor, "audit"),
+        (Role::Monitor, "monitoring"),
+        (Role::Observer, "public"),
+        (Role::Administrator, "administration"),
+    ];
+    let units: Vec<_> = policy.units().map(|unit| unit.id.as_str()).collect();
+    let members = units.iter().map(|unit| (Role::Unit, *unit));
+    let supervisors = units.iter().map(|unit| (Role::Supervisor, *unit));
+    let mut tokens = Vec::new();
+    for (role, unit) in departments.into_iter().chain(members).chain(supervisors) {
+        let id = format!("{}-{unit}", role_name(role));
+        let actor = Actor { id: id.as_str().into(), role, unit: unit.into() };
+        let token = running.mint(&actor).map_err(Failure::broken)?;
+        tokens.push((role_name(role), unit.to_owned(), token));
+    }
+    Ok(tokens)
+}
+
+fn keep(file: &Path, tokens: &[(&'static str, String, String)]) -> Result<(), Failure> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(file).map_err(Failure::misuse)?;
+    for (role, unit, token) in tokens {
+        writeln!(file, "{role} {unit} {token}").map_err(Failure::broken)?;
+    }
+    Ok(())
+}
