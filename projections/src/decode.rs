@@ -19,7 +19,7 @@ pub struct Undecodable {
     /// Stored type name.
     pub kind: String,
     /// Why.
-    pub source: CodecError,
+    pub source: Box<CodecError>,
 }
 
 fn undecodable(recorded: &Recorded) -> impl Fn(CodecError) -> Undecodable + '_ {
@@ -27,7 +27,7 @@ fn undecodable(recorded: &Recorded) -> impl Fn(CodecError) -> Undecodable + '_ {
         stream: recorded.stream.to_string(),
         revision: recorded.revision,
         kind: recorded.kind.to_string(),
-        source,
+        source: Box::new(source),
     }
 }
 

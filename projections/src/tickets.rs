@@ -70,7 +70,7 @@ impl Row {
     /// The row of a ticket as it stands.
     #[must_use]
     pub fn of(ticket: &Ticket) -> Self {
-        let round_units = ticket.orders.iter().filter(|order| order.is_open() || order.replies > 0);
+        let round_units = ticket.orders.iter().filter(|order| order.round == ticket.round.number);
         let running = ticket.clocks.iter().filter(|clock| clock.is_running());
         let breached = ticket.clocks.iter().filter(|clock| clock.is_breached()).count();
         Self {
@@ -127,6 +127,34 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts what an event did to a ticket: ends, reopenings and round before it, the ticket after it.
+    fn count(&mut self, before: Option<(u32, u32, u32)>, after: &Ticket) {
+        let (ends, reopened, round) = before.unwrap_or_default();
+        self.opened += u64::from(before.is_none());
+        self.reopened += u64::from(after.reopened.saturating_sub(reopened));
+        self.rounds += u64::from(after.round.number.saturating_sub(round));
+        if after.ends > ends {
+            match after.ended.as_ref().map(|ended| &ended.how) {
+                Some(End::Closed) | None => self.closed += 1,
+                Some(End::Withdrawn) => self.withdrawn += 1,
+                Some(End::Rejected) => self.rejected += 1,
+                Some(End::Merged(_)) => self.merged += 1,
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        let Self { opened, reopened, closed, withdrawn, rejected, merged, open, rounds } = other;
+        self.opened += opened;
+        self.reopened += reopened;
+        self.closed += closed;
+        self.withdrawn += withdrawn;
+        self.rejected += rejected;
+        self.merged += merged;
+        self.open += open;
+        self.rounds += rounds;
+    }
+
     /// Whether the equation holds.
     #[must_use]
     pub fn add_up(&self) -> bool {
@@ -193,6 +221,8 @@ impl Tickets {
         if let Err(stopped) = self.run(&*log).await {
             tracing::error!(%stopped, "the ticket list is frozen; writes go on");
             *self.stopped.write() = Some(stopped);
+            // Whoever waits is told now and not when its patience ends.
+            self.reached.send_modify(|_| {});
         }
     }
 
@@ -208,9 +238,7 @@ impl Tickets {
             };
             match delivery {
                 Delivery::Events(events) => {
-                    for event in &events {
-                        self.take(log, event).await?;
-                    }
+                    self.take(log, &events).await?;
                     if let Some(last) = events.last() {
                         self.reached.send_replace(Some(last.position));
                     }
@@ -226,18 +254,33 @@ impl Tickets {
         }
     }
 
-    async fn take(&self, log: &dyn EventLog, event: &Recorded) -> Result<(), Stopped> {
-        let Some(id) = ticket_of(event) else { return self.take_customer(event) };
-        let known = self.state.write().folded.remove(&id);
-        let before = match known {
-            Some(ticket) => Some(ticket),
-            None if event.revision == 0 => None,
-            None => reread(log, event).await?,
-        };
-        let ended_before = before.as_ref().map(|ticket| (ticket.ends, ticket.reopened, ticket.round.number));
+    /// Folds a delivery. Rows change once for each ticket in it; what was counted is counted event by event.
+    async fn take(&self, log: &dyn EventLog, events: &[Recorded]) -> Result<(), Stopped> {
         let poisoned = |error| Stopped::Poisoned(Arc::new(error));
-        if let Some(ticket) = fold_ticket(before, event).map_err(poisoned)? {
-            self.state.write().put(ticket, ended_before);
+        let mut touched: HashMap<TicketId, Ticket> = HashMap::new();
+        let mut counted = Counts::default();
+        for event in events {
+            let Some(id) = ticket_of(event) else {
+                self.take_customer(event)?;
+                continue;
+            };
+            let known = touched.remove(&id).or_else(|| self.state.write().folded.remove(&id));
+            let before = match known {
+                Some(ticket) => Some(ticket),
+                None if event.revision == 0 => None,
+                None => reread(log, event).await?,
+            };
+            let milestones =
+                before.as_ref().map(|ticket| (ticket.ends, ticket.reopened, ticket.round.number));
+            if let Some(ticket) = fold_ticket(before, event).map_err(poisoned)? {
+                counted.count(milestones, &ticket);
+                touched.insert(id, ticket);
+            }
+        }
+        let mut state = self.state.write();
+        state.counts.add(counted);
+        for ticket in touched.into_values() {
+            state.put(ticket);
         }
         Ok(())
     }
@@ -251,7 +294,7 @@ impl Tickets {
                 self.state.write().by_phone.entry(phone_hash).or_insert(customer);
             }
             customer::Event::Erased { .. } => {
-                self.state.write().by_phone.retain(|_, known| *known != customer)
+                self.state.write().by_phone.retain(|_, known| *known != customer);
             }
             customer::Event::TierChanged { .. }
             | customer::Event::TicketOpened { .. }
@@ -267,10 +310,11 @@ impl Tickets {
     pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<(), Stopped> {
         let mut reached = self.reached.subscribe();
         let there = |at: &Option<Position>| at.is_some_and(|at| at >= position);
-        let waited = tokio::time::timeout(patience, reached.wait_for(there)).await;
+        let ended = |at: &Option<Position>| there(at) || self.stopped.read().is_some();
+        let waited = tokio::time::timeout(patience, reached.wait_for(ended)).await;
         match waited {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(self.stopped.read().clone().unwrap_or(Stopped::Behind(position))),
+            Ok(Ok(at)) if there(&at) => Ok(()),
+            _ => Err(self.stopped.read().clone().unwrap_or(Stopped::Behind(position))),
         }
     }
 
@@ -351,33 +395,23 @@ impl Tickets {
 }
 
 impl State {
-    fn put(&mut self, ticket: Ticket, before: Option<(u32, u32, u32)>) {
+    fn put(&mut self, ticket: Ticket) {
         let id = ticket.id();
         let row = Row::of(&ticket);
-        let (ends, reopened, round) = before.unwrap_or((0, 0, 0));
+        let is_open = row.is_open();
+        let before = self.rows.get(&id).map(Row::is_open);
         if before.is_none() {
-            self.counts.opened += 1;
-            self.counts.open += 1;
             self.by_time.insert((row.taken_in_at, id));
             self.by_matter.entry((row.customer, row.number_hash)).or_default().push(id);
             self.by_customer.entry(row.customer).or_default().push(id);
             self.by_phone.entry(ticket.intake.customer.phone_hash).or_insert(row.customer);
         }
-        self.counts.rounds += u64::from(ticket.round.number.saturating_sub(round));
-        if ticket.reopened > reopened {
-            self.counts.reopened += 1;
-            self.counts.open += 1;
+        match (before.unwrap_or(false), is_open) {
+            (false, true) => self.counts.open += 1,
+            (true, false) => self.counts.open -= 1,
+            (true, true) | (false, false) => {}
         }
-        if ticket.ends > ends {
-            self.counts.open -= 1;
-            match &row.ended {
-                Some(End::Closed) | None => self.counts.closed += 1,
-                Some(End::Withdrawn) => self.counts.withdrawn += 1,
-                Some(End::Rejected) => self.counts.rejected += 1,
-                Some(End::Merged(_)) => self.counts.merged += 1,
-            }
-        }
-        if row.is_open() {
+        if is_open {
             self.folded.insert(id, ticket);
         }
         self.rows.insert(id, row);

@@ -94,6 +94,8 @@ impl Reactions {
                 tracing::error!(%error, "reactions have stopped; commands go on");
             }
         }
+        // Nothing more will be reacted to, and nobody waits for it.
+        self.reached.send_replace(Some(Position::new(u64::MAX)));
     }
 
     /// Waits until everything up to a position was reacted to.
@@ -105,15 +107,15 @@ impl Reactions {
 
     async fn follow(&self, drain: &Drain) -> Result<(), Halt> {
         let unavailable = |error| Halt::Poisoned(RunError::Unavailable(error));
-        let filter = CAUSES.iter().fold(Filter::all(), |filter, kind| filter.kind(*kind));
         let log = self.runner.log();
-        let mut subscription = match log.subscribe(self.checkpoint.get(), filter.clone()).await {
+        // Unfiltered, so that whoever waits for a position hears of it also where nothing up to it causes anything.
+        let mut subscription = match log.subscribe(self.checkpoint.get(), Filter::all()).await {
             Ok(subscription) => subscription,
             Err(duban_log::Error::Invalid { .. }) => {
                 tracing::warn!(
                     "the reactions' checkpoint is ahead of the log: reacting from its beginning, which repeats nothing"
                 );
-                log.subscribe(None, filter).await.map_err(unavailable)?
+                log.subscribe(None, Filter::all()).await.map_err(unavailable)?
             }
             Err(error) => return Err(unavailable(error)),
         };
@@ -143,7 +145,7 @@ impl Reactions {
     /// Streams side by side, each stream's events in their order: an end must not overtake its beginning.
     async fn react_all(&self, events: &[Recorded], drain: &Drain) -> Result<(), Halt> {
         let mut streams: Vec<Vec<&Recorded>> = Vec::new();
-        for event in events {
+        for event in events.iter().filter(|event| CAUSES.contains(&&*event.kind)) {
             match streams
                 .iter_mut()
                 .find(|stream| stream.first().is_some_and(|first| first.stream == event.stream))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::actor::Actor;
-use duban_log::{Direction, EventLog, Filter, Options, SegmentedLog};
+use duban_log::{Direction, EventLog, Filter, Options, Position, SegmentedLog};
 use duban_projections::{Stopped, Tickets};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -266,7 +266,7 @@ async fn caught_up(tickets: &Tickets, log: &dyn EventLog) {
     loop {
         match tickets.wait_for(head, PROGRESS_EVERY).await {
             Err(Stopped::Behind(_)) => {
-                tracing::info!(reached = ?tickets.reached().map(|at| at.get()), head = head.get(), "reading the log");
+                tracing::info!(reached = ?tickets.reached().map(Position::get), head = head.get(), "reading the log");
             }
             Ok(()) | Err(Stopped::Poisoned(_) | Stopped::Log(_)) => return,
         }

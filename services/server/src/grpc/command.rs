@@ -132,11 +132,10 @@ impl Api {
         let body = request.into_inner();
         let mut wrong = Vec::new();
         let command = keep(uuid("command_id", body.command_id()), &mut wrong)?;
-        let id = match command {
-            Some(command) if or_derived && body.id().is_empty() => {
-                Some(Uuid::new_v5(&command, R::ID.as_bytes()))
-            }
-            _ => keep(uuid(R::ID, body.id()), &mut wrong)?,
+        let id = if or_derived && body.id().is_empty() {
+            command.map(|command| Uuid::new_v5(&command, R::ID.as_bytes()))
+        } else {
+            keep(uuid(R::ID, body.id()), &mut wrong)?
         };
         none_wrong(wrong)?;
         let (id, command) = id.zip(command).ok_or_else(super::read::missing)?;

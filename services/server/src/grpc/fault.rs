@@ -11,12 +11,12 @@ use super::read::{Field, Texts, moment, read};
 /// A fact, with its moment and what proves it.
 fn record(
     texts: &Texts<'_>,
-    fact: Field<Fact>,
+    what: Field<Fact>,
     occurred_at: Option<prost_types::Timestamp>,
     evidence: Option<&str>,
 ) -> Field<Command> {
     read! {
-        fact: fact;
+        fact: what;
         occurred_at: moment("occurred_at", occurred_at);
         evidence: texts.optional("evidence", evidence);
     }

@@ -64,13 +64,9 @@ impl HistoryService for Api {
         let mut events = read.map_err(RunError::from)?;
         let more = events.len() > size;
         events.truncate(size);
-        let opener = match self
-            .runner
-            .view(ticket.0, |it: Option<&Ticket>| it.map(|it| self.opener(&grant, it)))
-            .await?
-        {
-            Some(opener) => opener,
-            None => return Err(RunError::from(Rejection::TicketUnknown).into()),
+        let opener = |seen: Option<&Ticket>| seen.map(|seen| self.opener(&grant, seen));
+        let Some(opener) = self.runner.view(ticket.0, opener).await? else {
+            return Err(RunError::from(Rejection::TicketUnknown).into());
         };
         let next = events.last().filter(|_| more).map(|last| list::events_token(ticket, last.revision + 1));
         let events = events.iter().map(|event| opener.event(event)).collect::<Result<_, _>>()?;

@@ -82,7 +82,7 @@ impl Shown {
                 self.beside.measures.insert(*measure, text.clone());
             }
             ticket::Event::Verdict(verdict::Event::ErratumRecorded { verdict, .. }) => {
-                self.beside.errata.push(*verdict)
+                self.beside.errata.push(*verdict);
             }
             ticket::Event::Chain(chain::Event::Closed { certificate }) => {
                 self.beside.certificate = Some(certificate.clone());
