@@ -1,4 +1,4 @@
-//! What may be typed. A new verb is a variant here, an arm in `main.rs`, and a module of its own with `Args` and `run`.
+//! What may be typed. A new verb is a variant here, an arm in `lib.rs`, and a module of its own with `Args` and `run`.
 
 use std::path::PathBuf;
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use duban::departments::{CallError, Office, Tokens};
-use duban::drive::{Driven, drive};
+use crate::departments::{CallError, Office, Tokens};
+use crate::drive::{Driven, drive};
 
 use crate::args::Output;
 use crate::failure::{Done, Failure};

@@ -1,6 +1,48 @@
-//! What the binary's verbs share: the departments as callers, the walk of a ticket to its certificate, and the demo.
+//! The command line, and what its verbs share: the departments as callers, the walk of a ticket to its certificate, and
+//! the demo.
+//!
+//! It is a library so that the tests drive departments through the same client, and start the same program as their own:
+//! cargo builds a package's binaries for that package's tests alone.
 
+mod args;
+mod bench;
+mod check;
+mod data;
 pub mod demo;
+mod demo_verb;
 pub mod departments;
 pub mod drive;
+mod drive_verb;
+mod failure;
+mod generate;
+mod history;
+mod import;
+mod output;
+mod readonly;
+mod replay;
+mod serve;
 pub mod walk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+
+/// Does what was typed.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { output, verb } = Cli::parse();
+    let outcome = match &verb {
+        Verb::Serve(args) => serve::run(args, output),
+        Verb::Demo(args) => demo_verb::run(args, output),
+        Verb::Drive(args) => drive_verb::run(args, output),
+        Verb::Import(args) => import::run(args, output),
+        Verb::Verify(args) => check::run(args, output),
+        Verb::Replay(args) => replay::run(args, output),
+        Verb::Generate(args) => generate::run(args, output),
+        Verb::History(args) => history::run(args, output),
+        Verb::Bench(args) => bench::run(args, output),
+    };
+    failure::exit(&outcome)
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use duban::departments::{CallError, Office, Tokens};
+use crate::departments::{CallError, Office, Tokens};
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
 use serde_json::Value;
