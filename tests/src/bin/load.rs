@@ -1,0 +1,47 @@
+//! Loads a server through gRPC and prints what it took as JSON.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use duban_tests::badges::Badges;
+use duban_tests::load::load;
+use duban_tests::outside::Served;
+
+/// Commands a second through gRPC: tickets taken in and walked to their certificates by many clients at once.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A server that runs already; one is started over a temporary directory, where absent.
+    #[arg(long, requires = "tokens")]
+    server: Option<String>,
+    /// The tokens that it wrote.
+    #[arg(long)]
+    tokens: Option<PathBuf>,
+    /// The binary to start; the one beside this program, where absent.
+    #[arg(long)]
+    duban: Option<PathBuf>,
+    /// Clients at work at the same time.
+    #[arg(long, default_value_t = 64)]
+    clients: u32,
+    /// How long.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Tells runs against one server apart: the same name twice would repeat the same commands.
+    #[arg(long, default_value = "run")]
+    name: String,
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let measured = if let (Some(url), Some(tokens)) = (&arguments.server, &arguments.tokens) {
+        load(url, &Badges::read(tokens), arguments.clients, arguments.seconds, &arguments.name).await
+    } else {
+        let beside =
+            std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
+        let binary = arguments.duban.unwrap_or(beside);
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        let served = Served::start(&binary, directory.path()).await;
+        load(&served.url, &served.badges(), arguments.clients, arguments.seconds, &arguments.name).await
+    };
+    println!("{}", serde_json::to_string(&measured).expect("a measurement is JSON"));
+}

@@ -1,0 +1,175 @@
+//! A server in this process, on a clock that is moved by hand, over a directory that outlives its restarts.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::policy::Policy;
+use duban_server::config::{Config, File, Flags};
+use duban_server::serve::{Running, Server};
+use duban_server::time::{Clock, VirtualClock};
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use crate::badges::{Badges, Who};
+use crate::histories;
+use crate::wire::Wire;
+
+/// A Monday morning in Shanghai, far from holidays.
+const BEGIN: &str = "2026-03-02T01:00:00Z";
+
+/// Every role that a caller may have, each in a unit of its own.
+pub const ROLES: &[(&str, &str)] = &[
+    ("desk", "desk"),
+    ("investigation", "investigation"),
+    ("dispatch", "dispatch"),
+    ("unit", "access-network"),
+    ("inspection", "inspection"),
+    ("reporting", "reporting"),
+    ("assessment", "assessment"),
+    ("supervisor", "supervision"),
+    ("auditor", "audit"),
+    ("monitor", "monitor"),
+    ("observer", "observer"),
+    ("administrator", "administrator"),
+    ("import", "import"),
+];
+
+/// A server in this process.
+pub struct Inside {
+    running: Running,
+    clock: VirtualClock,
+    badges: Badges,
+    directory: TempDir,
+}
+
+impl Inside {
+    /// Starts one over an empty directory.
+    pub async fn start() -> Self {
+        let begin: Timestamp = BEGIN.parse().expect("a moment");
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        Self::over(directory, VirtualClock::new(begin)).await
+    }
+
+    async fn over(directory: TempDir, clock: VirtualClock) -> Self {
+        let flags = Flags {
+            data: Some(directory.path().join("data")),
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            dev: true,
+            virtual_clock: true,
+            ..Flags::default()
+        };
+        let config =
+            Config::resolve(File::default(), flags).expect("the harness's configuration may be served");
+        let running = Server::start(config, Arc::new(clock.clone())).await.expect("the server starts");
+        let badges = badges(&running);
+        Self { running, clock, badges, directory }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.running.addr())
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> &VirtualClock {
+        &self.clock
+    }
+
+    /// What its clock shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A connection.
+    pub async fn wire(&self) -> Wire {
+        Wire::connect(&self.url(), self.badges.clone()).await.expect("a server that is ready answers")
+    }
+
+    /// Everybody's tokens.
+    #[must_use]
+    pub fn badges(&self) -> &Badges {
+        &self.badges
+    }
+
+    /// Somebody's token.
+    #[must_use]
+    pub fn badge(&self, who: &Who) -> &str {
+        self.badges.get(who)
+    }
+
+    /// The usual person of a role.
+    #[must_use]
+    pub fn who(&self, role: &str) -> Who {
+        let (role, unit) =
+            ROLES.iter().find(|(known, _)| *known == role).expect("a role that callers may have");
+        Who::new(role, unit)
+    }
+
+    /// A well-signed token that claims one of the server's own identities.
+    #[must_use]
+    pub fn reserved(&self, role: &str) -> String {
+        mint(&self.running, role, role)
+    }
+
+    /// How many events the log holds, once everything has been reacted to.
+    pub async fn size(&self) -> u64 {
+        self.running.settled().await;
+        let wire = self.wire().await;
+        histories::head(&wire).await.expect("an auditor may ask for the head").size
+    }
+
+    /// Stops it in good order and starts it again over the same directory.
+    pub async fn restart(self) -> Self {
+        self.restart_later(Duration::ZERO).await
+    }
+
+    /// The same, with time passing while it is down.
+    pub async fn restart_later(self, down: Duration) -> Self {
+        let Self { running, clock, badges: _, directory } = self;
+        running.stop().await.expect("the server stops");
+        clock.advance(down);
+        Self::over(directory, clock).await
+    }
+
+    /// Stops it in good order.
+    pub async fn stop(self) {
+        self.running.stop().await.expect("the server stops");
+    }
+}
+
+fn badges(running: &Running) -> Badges {
+    let policy = Policy::cn_national();
+    let units: Vec<String> = policy.units().map(|unit| unit.id.as_str().to_owned()).collect();
+    let members = units.iter().map(|unit| Who::unit(unit));
+    let supervisors = units.iter().map(|unit| Who::new("supervisor", unit));
+    let departments = ROLES.iter().map(|(role, unit)| Who::new(role, unit));
+    let mut badges = Badges::default();
+    for who in departments.chain(members).chain(supervisors) {
+        let token = mint(running, &who.role, &who.unit);
+        badges.add(who, token);
+    }
+    badges
+}
+
+/// Every role in every unit is a person of its own: nobody judges their own work by accident.
+fn mint(running: &Running, role: &str, unit: &str) -> String {
+    let id = format!("{role}-{unit}");
+    let actor = Actor { id: id.as_str().into(), role: role_of(role), unit: unit.into() };
+    running.mint(&actor).expect("a development server makes tokens")
+}
+
+fn role_of(name: &str) -> Role {
+    let named = |role: &&Role| duban_server::identity::role_name(**role) == name;
+    *Role::ALL.iter().find(named).expect("a role of the domain")
+}

@@ -1,0 +1,18 @@
+//! All scenarios, in one test binary: it links the server once.
+
+use std::path::Path;
+
+mod access;
+mod architecture;
+mod bad_input;
+mod import;
+mod repeats;
+mod restart;
+mod sealed;
+mod survival;
+mod turns;
+
+/// The program under test.
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_duban-under-test"))
+}
