@@ -404,7 +404,7 @@ impl Step<'_> {
                 _ => {}
             }
         }
-        for due in self.state.dues.iter().filter(|due| !due.settled) {
+        if let Some(due) = self.state.dues.iter().find(|due| !due.settled) {
             let mut assessment = self.office.assessment()?;
             if due.approved {
                 let request = ask!(

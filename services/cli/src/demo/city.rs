@@ -257,7 +257,7 @@ async fn one_round(scene: &mut Scene<'_>, kind: TicketKind, number: u32) -> Resu
     let request = ask!(
         scene,
         InvestigateRequest {
-            cause: known("初步判断为参数配置问题"),
+            cause: Some(known("初步判断为参数配置问题")),
             facts: "已核对工单与现场".into(),
             units: Vec::new(),
         }

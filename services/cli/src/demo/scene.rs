@@ -189,8 +189,8 @@ pub(crate) fn order(part: ev::OrderPart, unit: &str, task: &str) -> api::NewOrde
 }
 
 /// A known cause.
-pub(crate) fn known(text: &str) -> Option<api::Cause> {
-    Some(api::Cause { kind: ev::CauseKind::Known.into(), text: Some(text.into()) })
+pub(crate) fn known(text: &str) -> api::Cause {
+    api::Cause { kind: ev::CauseKind::Known.into(), text: Some(text.into()) }
 }
 
 /// Three judgements, the third as given.

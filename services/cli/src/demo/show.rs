@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use duban_proto::api::v1 as api;
-use duban_proto::event::v1::{Stage, TicketKind};
+use duban_proto::event::v1::{self as ev, Stage, TicketKind};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
@@ -71,15 +71,42 @@ pub(crate) fn board(tickets: &[api::TicketSummary]) -> String {
 /// One history: every event with its moment and actor, texts where they may be read.
 pub(crate) fn history(events: &[api::HistoryEvent]) -> String {
     let mut text = String::new();
+    let mut clocks: BTreeMap<u32, String> = BTreeMap::new();
     for shown in events {
         let Some(event) = &shown.event else { continue };
         let at = event.recorded_at.map_or_else(String::new, |at| local(&at));
         let actor = event.metadata.as_ref().map_or("", |metadata| metadata.actor_id.as_str());
-        let words =
-            shown.texts.iter().filter_map(|opened| opened.text.as_deref()).collect::<Vec<_>>().join(" / ");
+        let words = match about_clock(event, &mut clocks) {
+            Some(words) => words,
+            None => {
+                shown.texts.iter().filter_map(|opened| opened.text.as_deref()).collect::<Vec<_>>().join(" / ")
+            }
+        };
         let _ = writeln!(text, "{:>3}  {at}  {:<28} {actor:<14} {words}", event.revision, event.r#type);
     }
     text
+}
+
+/// What a clock's event is about: which clock, and its due moment where that is news.
+fn about_clock(event: &ev::Event, clocks: &mut BTreeMap<u32, String>) -> Option<String> {
+    use ev::event::Payload;
+    let due = |at: Option<prost_types::Timestamp>| at.map_or_else(String::new, |at| local(&at));
+    let (clock, news) = match event.payload.as_ref()? {
+        Payload::ClockStarted(started) => {
+            let kind = started.kind().as_str_name().trim_start_matches("CLOCK_KIND_").to_lowercase();
+            clocks.insert(started.clock, kind);
+            (started.clock, format!("due {}", due(started.due)))
+        }
+        Payload::ClockWarned(warned) => (warned.clock, format!("at {}", due(warned.at))),
+        Payload::ClockMet(met) => (met.clock, String::new()),
+        Payload::ClockBreached(breached) => (breached.clock, format!("was due {}", due(breached.due))),
+        Payload::ClockCancelled(cancelled) => (cancelled.clock, String::new()),
+        Payload::ClockResumed(resumed) => (resumed.clock, format!("due {}", due(resumed.due))),
+        Payload::ClockRestated(restated) => (restated.clock, format!("due {}", due(restated.due))),
+        _ => return None,
+    };
+    let kind = clocks.get(&clock).map_or("", String::as_str);
+    Some(format!("{kind} {news}").trim_end().to_owned())
 }
 
 /// Custody as a table.

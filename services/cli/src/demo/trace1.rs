@@ -108,7 +108,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     let request = ask!(
         scene,
         InvestigateRequest {
-            cause: known("村口施工挖断 24 芯光缆"),
+            cause: Some(known("村口施工挖断 24 芯光缆")),
             facts: "OTDR 定位断点距局端 3.2 公里".into(),
             units: vec![api::NamedUnit { unit: "line-crew".into(), reason: "光缆维护责任段".into() }],
         }
@@ -179,7 +179,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             ReplyRequest {
                 order: 1,
                 resolution: "断点已熔接，业务恢复".into(),
-                cause: known("施工单位未探明管线，挖断光缆"),
+                cause: Some(known("施工单位未探明管线，挖断光缆")),
                 measures: Vec::new(),
                 done_by: vec!["line-crew-7".into(), "line-crew-9".into()],
             }

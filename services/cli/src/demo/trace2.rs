@@ -17,24 +17,21 @@ pub(crate) const PHONE: &str = "13900000226";
 /// The customer's name.
 pub(crate) const NAME: &str = "样例客户乙";
 
-fn customer() -> Option<api::CustomerInput> {
-    Some(api::CustomerInput {
+fn customer() -> api::CustomerInput {
+    api::CustomerInput {
         customer_id: None,
         name: NAME.into(),
         phone: PHONE.into(),
         address: Some("样例市样例区样例路2号".into()),
         tier: ev::Tier::Standard.into(),
         segment: ev::Segment::Public.into(),
-    })
+    }
 }
 
-fn area() -> Option<ev::Area> {
-    Some(ev::Area {
-        province: "henan".into(),
-        city: "样例市".into(),
-        district: "样例区".into(),
-        rural: false,
-    })
+fn area() -> ev::Area {
+    ev::Area {
+        province: "henan".into(), city: "样例市".into(), district: "样例区".into(), rural: false
+    }
 }
 
 /// The install whose visit the operator missed.
@@ -54,13 +51,13 @@ pub(crate) async fn missed_visit(scene: &mut Scene<'_>) -> Result<(), DemoError>
             remedy: None,
             happened_at: None,
             first_owner: None,
-            customer: customer(),
+            customer: Some(customer()),
             service: Some(api::ServiceInput {
                 number: "ad0000226".into(),
                 product: ev::Product::Broadband.into(),
                 monthly_rent_fen: 9_900,
             }),
-            area: area(),
+            area: Some(area()),
             requests: Vec::new(),
             attachments: Vec::new(),
             mass_outage: false,
@@ -138,13 +135,13 @@ async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError>
             remedy: Some("赔偿误工".into()),
             happened_at: None,
             first_owner: None,
-            customer: customer(),
+            customer: Some(customer()),
             service: Some(api::ServiceInput {
                 number: "ad0000226".into(),
                 product: ev::Product::Broadband.into(),
                 monthly_rent_fen: 9_900,
             }),
-            area: area(),
+            area: Some(area()),
             requests: vec![api::OutsideRequestInput {
                 body: ev::Channel::Consumer12315.into(),
                 number: "12315-2026-000226".into(),
@@ -195,7 +192,7 @@ async fn late_reply(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     let request = ask!(
         scene,
         InvestigateRequest {
-            cause: known("派班系统未推送预约时段"),
+            cause: Some(known("派班系统未推送预约时段")),
             facts: "核对派班记录，该时段未派人".into(),
             units: vec![api::NamedUnit { unit: "install-crew".into(), reason: "未按预约上门".into() }],
         }
