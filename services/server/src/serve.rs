@@ -129,7 +129,19 @@ impl Server {
             let drain = drain.clone();
             async move { drain::run(serving, asked, &drain, &health, router::SERVICES, time_max).await }
         });
-        Ok(Running { addr, issuer, stop, drain, served, following, reacting, reactions, runner, tickets })
+        Ok(Running {
+            addr,
+            issuer,
+            stop,
+            drain,
+            signals: None,
+            served,
+            following,
+            reacting,
+            reactions,
+            runner,
+            tickets,
+        })
     }
 }
 
@@ -139,6 +151,7 @@ pub struct Running {
     issuer: Option<TokenIssuer>,
     stop: mpsc::Sender<()>,
     drain: Drain,
+    signals: Option<mpsc::Receiver<()>>,
     served: JoinHandle<Result<Ended, tonic::transport::Error>>,
     following: JoinHandle<()>,
     reacting: JoinHandle<()>,
@@ -198,12 +211,25 @@ impl Running {
         self.ended().await.map(|_| ())
     }
 
+    /// Takes over SIGTERM and SIGINT from here on. A process calls it before it says that it is ready, so that no signal
+    /// meets the default action.
+    ///
+    /// # Errors
+    /// [`ServeError::Signals`].
+    pub fn heed_signals(&mut self) -> Result<(), ServeError> {
+        self.signals = Some(drain::signals().map_err(ServeError::Signals)?);
+        Ok(())
+    }
+
     /// Serves until SIGTERM or SIGINT, then stops; a second signal cuts off what is under way.
     ///
     /// # Errors
     /// What serving failed with.
-    pub async fn until_told_to_stop(self) -> Result<Ended, ServeError> {
-        let mut signals = drain::signals().map_err(ServeError::Signals)?;
+    pub async fn until_told_to_stop(mut self) -> Result<Ended, ServeError> {
+        let mut signals = match self.signals.take() {
+            Some(signals) => signals,
+            None => drain::signals().map_err(ServeError::Signals)?,
+        };
         let stop = self.stop.clone();
         let passing_on = tokio::spawn(async move {
             while let Some(()) = signals.recv().await {

@@ -335,3 +335,36 @@ async fn a_wrong_unit_and_a_wrong_role_are_turned_away() {
     assert_eq!(planning.declare_no_measure_needed(declare).await.unwrap_err().code(), Code::PermissionDenied);
     world.server.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_reflection_answer_without_an_identity() {
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let world = World::start().await;
+    let mut health = HealthClient::new(world.channel.clone());
+    for service in ["", "duban.api.v1.DeskService", "duban.api.v1.HistoryService"] {
+        let asked = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(asked).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    macro_rules! services {
+        ($version:ident) => {{
+            use tonic_reflection::pb::$version::ServerReflectionRequest;
+            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+            let message_request = Some(MessageRequest::ListServices(String::new()));
+            let asked = ServerReflectionRequest { host: String::new(), message_request };
+            let stream = tokio_stream::once(asked);
+            let mut client = ServerReflectionClient::new(world.channel.clone());
+            let mut answers = client.server_reflection_info(stream).await.unwrap().into_inner();
+            match answers.message().await.unwrap().unwrap().message_response {
+                Some(MessageResponse::ListServicesResponse(list)) => list.service.len(),
+                other => panic!("{other:?}"),
+            }
+        }};
+    }
+    // Sixteen of ours, health, and reflection itself.
+    assert_eq!((services!(v1), services!(v1alpha)), (18, 18));
+    world.server.stop().await.unwrap();
+}

@@ -83,6 +83,20 @@ async fn until_satisfied(world: &World, kind: ev::TicketKind, base: u128, phone:
     ticket_id
 }
 
+/// The files below a directory that hold these bytes.
+fn files_with(dir: &std::path::Path, bytes: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes) {
+            found.push(path);
+        }
+    }
+    found
+}
+
 async fn close(world: &World, ticket: &str, command: u128) -> Result<api::CommandResponse, tonic::Status> {
     let request =
         api::CloseRequest { ticket_id: ticket.to_owned(), command_id: id(command), ..Default::default() };
@@ -169,6 +183,13 @@ async fn a_complaint_goes_from_intake_to_a_certificate_and_is_the_same_after_a_r
     assert!(world.server.tickets().counts().add_up());
 
     let world = world.restart().await;
+    for secret in ["13900001234", "欧阳测试", "建设路", "现场确认"] {
+        assert_eq!(
+            files_with(world.data.path(), secret.as_bytes()),
+            Vec::<std::path::PathBuf>::new(),
+            "{secret}"
+        );
+    }
     assert_eq!(world.ticket(&ticket_id).await, before);
     assert_eq!(close(&world, &ticket_id, 114).await.unwrap(), closed, "also after a restart");
     world.server.stop().await.unwrap();
@@ -205,10 +226,17 @@ async fn routine_faults_are_inspected_reported_and_assessed_by_the_standing_rule
         ..Default::default()
     };
     supervisors.erase_customer(erase).await.unwrap();
-    assert!(customers.get_customer(get).await.unwrap().into_inner().erased);
+    assert!(customers.get_customer(get.clone()).await.unwrap().into_inner().erased);
     let erased = world.ticket(&ticket).await;
     assert_eq!((erased.description, erased.customer.unwrap().name), (None, None));
     assert!(erased.certificate.is_some());
+    // Whoever calls with that phone now is somebody new.
+    world.clock.advance(std::time::Duration::from_secs(60));
+    let again =
+        world.desk().take_in(intake(ev::TicketKind::Fault, 260, "13900002234")).await.unwrap().into_inner();
+    let stranger = world.ticket(&again.ticket_id).await.customer.unwrap();
+    assert_ne!(stranger.customer_id, get.customer_id);
+    assert_eq!(stranger.name.as_deref(), Some("欧阳测试"));
     world.server.stop().await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use duban_proto::api::v1::customer_service_server::CustomerService;
 use tonic::{Request, Response, Status};
 
 use super::command::{Answered, Api, Asked, Asks, uuid};
-use super::read::{read, take};
+use super::read::{position, read, take};
 use crate::runner::{Answer, RunError};
 
 type Answers = Answered<api::CustomerCommandResponse>;
@@ -34,14 +34,17 @@ impl Api {
 #[tonic::async_trait]
 impl CustomerService for Api {
     async fn register_customer(&self, request: Request<api::RegisterCustomerRequest>) -> Answers {
+        let offered = !request.get_ref().customer_id.is_empty();
         let Asked { id, ask, body, .. } = self.asked(request, true)?;
         if body.phone.trim().is_empty() {
             return Err(RunError::field("phone", "is required").into());
         }
         let phone_hash = self.sealer.keys().phone_hash(&body.phone);
         // A phone has one customer, whatever id the caller would give it.
-        let known = self.tickets.customer_by_phone(&phone_hash);
-        let id = known.map_or(id, |known| known.0);
+        let offered = offered.then_some(CustomerId(id));
+        let known =
+            self.strangers.find_or_make(phone_hash, &self.tickets, offered).map_err(RunError::from)?;
+        let id = known.0;
         let make = |_: Option<&Customer>, _| {
             read! {
                 tier: take("tier", body.tier);
@@ -79,6 +82,10 @@ impl CustomerService for Api {
             .await?;
         // Repeated by a repeat of the command: the event says that it was asked for, the key store that it was done.
         self.sealer.keys().erase(id).await.map_err(RunError::from)?;
+        if let Some(position) = position("position", &answer.get_ref().position)? {
+            self.settle(position).await;
+        }
+        self.strangers.forget(id);
         Ok(answer)
     }
 

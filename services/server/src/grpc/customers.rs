@@ -11,7 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::keys::KeysError;
 
-/// Phones remembered until the read model knows them; more are forgotten, oldest knowledge first being the read model's.
+/// Phones and turns remembered, at most; what the read model knows is forgotten first.
 const REMEMBERED_MAX: usize = 16 * 1024;
 
 type PhoneHash = [u8; 16];
@@ -25,8 +25,13 @@ pub(crate) struct Strangers {
 }
 
 impl Strangers {
-    /// The customer with this phone, or a new id, random and not derived from anything.
-    pub(crate) fn find_or_make(&self, phone: PhoneHash, known: &Tickets) -> Result<CustomerId, KeysError> {
+    /// The customer with this phone; else the one offered, else a new id, random and not derived from anything.
+    pub(crate) fn find_or_make(
+        &self,
+        phone: PhoneHash,
+        known: &Tickets,
+        offered: Option<CustomerId>,
+    ) -> Result<CustomerId, KeysError> {
         let mut by_phone = self.by_phone.lock();
         // Asked under the lock: what the read model learns meanwhile is an id that is remembered here.
         if let Some(customer) = known.customer_by_phone(&phone) {
@@ -42,9 +47,14 @@ impl Strangers {
         if by_phone.len() >= REMEMBERED_MAX {
             by_phone.clear();
         }
-        let customer = random_id()?;
+        let customer = offered.map_or_else(random_id, Ok)?;
         by_phone.insert(phone, customer);
         Ok(customer)
+    }
+
+    /// After an erasure the phone is a stranger's.
+    pub(crate) fn forget(&self, customer: CustomerId) {
+        self.by_phone.lock().retain(|_, known| *known != customer);
     }
 
     /// One customer's cases are taken in one after the other, so that a second call finds the ticket of the first.

@@ -41,7 +41,7 @@ impl Api {
             None if customer.phone.trim().is_empty() => Err(RunError::field("customer.phone", "is required")),
             None => {
                 let phone = self.sealer.keys().phone_hash(&customer.phone);
-                Ok(self.strangers.find_or_make(phone, &self.tickets)?)
+                Ok(self.strangers.find_or_make(phone, &self.tickets, None)?)
             }
         }
     }
