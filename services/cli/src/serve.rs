@@ -65,7 +65,8 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::broken)?;
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let running = Server::start(config, clock).await.map_err(Failure::broken)?;
+        let mut running = Server::start(config, clock).await.map_err(Failure::broken)?;
+        running.heed_signals().map_err(Failure::broken)?;
         let tokens = if dev { tokens(&running)? } else { Vec::new() };
         if let Some(file) = &args.tokens {
             keep(file, &tokens)?;
