@@ -20,7 +20,7 @@ pub fn beside(name: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// All files below a directory, hidden ones and the build's left out, in order.
+/// All files below a directory, in order; in the repository without the build's and what tools keep out of sight.
 #[must_use]
 pub fn files(below: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -29,7 +29,8 @@ pub fn files(below: &Path) -> Vec<PathBuf> {
         for entry in std::fs::read_dir(&directory).expect("a directory of ours can be read") {
             let path = entry.expect("a directory of ours can be read").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let skipped = name.starts_with('.') || (name == "target" && directory == root());
+            let of_tools = directory.starts_with(root()) && name.starts_with('.');
+            let skipped = of_tools || (name == "target" && directory == root());
             if path.is_dir() && !skipped {
                 directories.push(path);
             } else if path.is_file() {
