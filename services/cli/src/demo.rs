@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::policy::Policy;
 use duban_proto::api::v1 as api;
 use duban_server::config::{Config, File, Flags};
 use duban_server::identity::role_name;
@@ -19,7 +18,7 @@ use duban_server::time::VirtualClock;
 use serde::Serialize;
 
 use self::scene::{Scene, Tally, shanghai};
-use crate::departments::{CallError, Office, Tokens};
+use crate::departments::{CallError, Office, Tokens, everybody};
 use crate::drive::list;
 
 /// When the demo's world begins.
@@ -125,8 +124,9 @@ impl World {
         let config = Config::resolve(File::default(), flags).map_err(|error| failed(&error))?;
         let running = Server::start(config, Arc::new(clock.clone())).await.map_err(|error| failed(&error))?;
         let url = format!("http://{}", running.addr());
-        let tokens = tokens(&running, "1")?;
-        let others = tokens_of(&running, "2", &[(Role::Assessment, "assessment")], tokens.clone())?;
+        let tokens = tokens_of(&running, "1", &everybody(), Tokens::default())?;
+        let assessment = [(Role::Assessment, "assessment".to_owned())];
+        let others = tokens_of(&running, "2", &assessment, tokens.clone())?;
         let office = Office::connect(&url, tokens).await?;
         let second_assessor = Office::connect(&url, others).await?;
         Ok(Self { running, office, second_assessor, clock })
@@ -138,34 +138,16 @@ impl World {
     }
 }
 
-/// One person a role and unit.
-fn tokens(running: &Running, person: &str) -> Result<Tokens, DemoError> {
-    let policy = Policy::cn_national();
-    let departments = [
-        (Role::Desk, "desk"),
-        (Role::Investigation, "investigation"),
-        (Role::Dispatch, "dispatch"),
-        (Role::Inspection, "inspection"),
-        (Role::Reporting, "reporting"),
-        (Role::Assessment, "assessment"),
-        (Role::Auditor, "audit"),
-    ];
-    let units: Vec<_> = policy.units().map(|unit| unit.id.as_str()).collect();
-    let members = units.iter().map(|unit| (Role::Unit, *unit));
-    let supervisors = units.iter().map(|unit| (Role::Supervisor, *unit));
-    let all: Vec<_> = departments.into_iter().chain(members).chain(supervisors).collect();
-    tokens_of(running, person, &all, Tokens::default())
-}
-
+/// A token for each of these people.
 fn tokens_of(
     running: &Running,
     person: &str,
-    who: &[(Role, &str)],
+    who: &[(Role, String)],
     mut tokens: Tokens,
 ) -> Result<Tokens, DemoError> {
     for (role, unit) in who {
         let id = format!("{}-{unit}-{person}", role_name(*role));
-        let actor = Actor { id: id.as_str().into(), role: *role, unit: (*unit).into() };
+        let actor = Actor { id: id.as_str().into(), role: *role, unit: unit.as_str().into() };
         let token = running.mint(&actor).map_err(|error| DemoError::Server(error.to_string()))?;
         tokens.add(role_name(*role), unit, &token).map_err(|error| DemoError::Server(error.to_string()))?;
     }

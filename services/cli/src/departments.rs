@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use duban_aggregates::actor::Role;
+use duban_aggregates::policy::Policy;
 use duban_proto::api::v1 as api;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -142,6 +144,28 @@ impl Tokens {
         let found = self.0.get(&(role.to_owned(), unit.to_owned()));
         found.cloned().ok_or_else(|| CallError::NoToken { role: role.to_owned(), unit: unit.to_owned() })
     }
+}
+
+/// Everybody who may act or look: one identity a role, members and supervisors one a unit of the register.
+#[must_use]
+pub fn everybody() -> Vec<(Role, String)> {
+    const DEPARTMENTS: [(Role, &str); 10] = [
+        (Role::Desk, "desk"),
+        (Role::Investigation, "investigation"),
+        (Role::Dispatch, "dispatch"),
+        (Role::Inspection, "inspection"),
+        (Role::Reporting, "reporting"),
+        (Role::Assessment, "assessment"),
+        (Role::Auditor, "audit"),
+        (Role::Monitor, "monitoring"),
+        (Role::Observer, "public"),
+        (Role::Administrator, "administration"),
+    ];
+    let policy = Policy::cn_national();
+    let units: Vec<_> = policy.units().map(|unit| unit.id.to_string()).collect();
+    let of_units = |role| units.iter().map(move |unit| (role, unit.clone()));
+    let departments = DEPARTMENTS.into_iter().map(|(role, unit)| (role, unit.to_owned()));
+    departments.chain(of_units(Role::Unit)).chain(of_units(Role::Supervisor)).collect()
 }
 
 /// All departments, each at its own desk.

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::policy::Policy;
+use duban_aggregates::actor::Actor;
 use duban_server::config::{Config, Flags, Identity, LogFormat};
 use duban_server::identity::role_name;
 use duban_server::serve::{Running, Server};
 use duban_server::time::{Clock, SystemClock};
 
 use crate::args::Output;
+use crate::departments::everybody;
 use crate::failure::{Done, Failure};
 use crate::output;
 
@@ -84,28 +84,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
 
 /// One token a role; members and supervisors one a unit.
 fn tokens(running: &Running) -> Result<Vec<(&'static str, String, String)>, Failure> {
-    let policy = Policy::cn_national();
-    let departments = [
-        (Role::Desk, "desk"),
-        (Role::Investigation, "investigation"),
-        (Role::Dispatch, "dispatch"),
-        (Role::Inspection, "inspection"),
-        (Role::Reporting, "reporting"),
-        (Role::Assessment, "assessment"),
-        (Role::Auditor, "audit"),
-        (Role::Monitor, "monitoring"),
-        (Role::Observer, "public"),
-        (Role::Administrator, "administration"),
-    ];
-    let units: Vec<_> = policy.units().map(|unit| unit.id.as_str()).collect();
-    let members = units.iter().map(|unit| (Role::Unit, *unit));
-    let supervisors = units.iter().map(|unit| (Role::Supervisor, *unit));
     let mut tokens = Vec::new();
-    for (role, unit) in departments.into_iter().chain(members).chain(supervisors) {
+    for (role, unit) in everybody() {
         let id = format!("{}-{unit}", role_name(role));
-        let actor = Actor { id: id.as_str().into(), role, unit: unit.into() };
+        let actor = Actor { id: id.as_str().into(), role, unit: unit.as_str().into() };
         let token = running.mint(&actor).map_err(Failure::broken)?;
-        tokens.push((role_name(role), unit.to_owned(), token));
+        tokens.push((role_name(role), unit, token));
     }
     Ok(tokens)
 }
