@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::chain::Stage;
-use duban_aggregates::contact::Request;
 use duban_aggregates::customer;
 use duban_aggregates::ids::{CustomerId, TicketId, UnitId};
 use duban_aggregates::intake::{Area, Channel, Kind, Severity};
@@ -91,8 +90,7 @@ impl Row {
             next_due: running.map(|clock| clock.start.due).min(),
             breaches: u32::try_from(breached).unwrap_or(u32::MAX),
             paused: ticket.pause.is_some(),
-            owes: ticket.requests.iter().any(Request::is_owed)
-                || ticket.dues.iter().any(|due| due.settled.is_none()),
+            owes: !ticket.receipts_owed().is_empty() || ticket.dues.iter().any(|due| due.settled.is_none()),
             taken_in_at: ticket.intake.taken_in_at,
             revision: ticket.revision,
         }

@@ -26,6 +26,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         Command::ConsentToRejection { reason } => {
             not_replied(steps)?;
             required("reason", &reason)?;
+            steps.not_own_work()?;
             if !steps.ticket.rejection_consented {
                 steps.push(Event::RejectionConsented { reason });
             }
@@ -100,7 +101,10 @@ fn reopen(steps: &mut Steps<'_>, because: ReopenCause, reason: Sealed) -> Result
                 ));
             }
         }
-        ReopenCause::DrawFailed => {}
+        ReopenCause::DrawFailed if role.is_system() => {}
+        ReopenCause::DrawFailed => {
+            return Err(Rejection::NotYours { whose: "the daily draw, whose call-back failed".into() });
+        }
     }
     let days = i64::from(steps.context.policy.constants.reopen_days);
     let late = steps.at().duration_since(ended.at) > jiff::SignedDuration::from_hours(24 * days);

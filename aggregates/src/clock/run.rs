@@ -256,7 +256,9 @@ pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<S
         ticket::Event::Intake(intake::Event::OutsideRequestAdded { request }) => {
             start_outside(steps, request, request.handed_over_at);
         }
-        ticket::Event::Intake(intake::Event::MergeReceived { requests, deadlines, .. }) => {
+        ticket::Event::Intake(intake::Event::MergeReceived { requests, deadlines, .. })
+            if steps.ticket.is_open() =>
+        {
             for request in requests {
                 start_outside(steps, request, request.handed_over_at);
             }

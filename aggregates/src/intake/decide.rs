@@ -375,7 +375,10 @@ fn receive_merge(
     requests: Vec<OutsideRequest>,
     deadlines: Vec<TakenOver>,
 ) -> Result<(), Rejection> {
-    steps.open()?;
+    // Owed is owed: a ticket that ended in between takes the receipts over too. One that was merged on itself cannot.
+    if matches!(&steps.ticket.ended, Some(ended) if matches!(ended.how, End::Merged(_))) {
+        return Err(Rejection::CannotMerge);
+    }
     if steps.ticket.merged_from.contains(&from) {
         return Ok(());
     }

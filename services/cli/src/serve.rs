@@ -7,7 +7,7 @@ use std::sync::Arc;
 use duban_aggregates::actor::Actor;
 use duban_server::config::{Config, Flags, Identity, LogFormat};
 use duban_server::identity::role_name;
-use duban_server::serve::{Running, Server};
+use duban_server::serve::{Running, ServeError, Server};
 use duban_server::time::{Clock, SystemClock};
 
 use crate::args::Output;
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 }
 
 /// Runs it.
-pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
+pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
     let flags = Flags {
         config: args.config.clone(),
         data: args.data.clone(),
@@ -65,14 +65,17 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::broken)?;
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let mut running = Server::start(config, clock).await.map_err(Failure::broken)?;
+        let mut running = Server::start(config, clock).await.map_err(|error| match error {
+            ServeError::Log(error) => error.into(),
+            other => Failure::broken(other),
+        })?;
         running.heed_signals().map_err(Failure::broken)?;
         let tokens = if dev { tokens(&running)? } else { Vec::new() };
         if let Some(file) = &args.tokens {
             keep(file, &tokens)?;
         }
         output::text(&format!("ready {}", running.addr()))?;
-        if output == Output::Text && args.tokens.is_none() {
+        if args.tokens.is_none() {
             for (role, unit, token) in &tokens {
                 output::text(&format!("token {role} {unit} {token}"))?;
             }

@@ -40,7 +40,7 @@ pub enum Error {
     #[error("the log is closed")]
     Closed,
     /// Another process writes to this log.
-    #[error("{dir} is being written by {holder}: stop it, or go through it with --server")]
+    #[error("{dir} is being written by {holder}: stop it first, or use a verb that takes --server")]
     Locked {
         /// Directory of the log.
         dir: String,

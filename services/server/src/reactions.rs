@@ -386,7 +386,17 @@ impl Reactions {
                 refused @ (RunError::Rejected { .. } | RunError::Fields { .. } | RunError::Keys(_)),
             )) => {
                 let (event, reason) = (cause.event.id, refused.to_string());
+                if what == "merge" {
+                    tracing::error!(%event, %target, reason, "what a merged ticket owes could not be handed over");
+                    return Ok(());
+                }
                 tracing::info!(%event, %target, reaction = what, reason, "a reaction was refused: it no longer holds");
+                Ok(())
+            }
+            // Whoever guessed the id and used it first stops this one reaction, and no other.
+            Err(Halt::Poisoned(RunError::CommandIdReused)) => {
+                let event = cause.event.id;
+                tracing::error!(%event, %target, reaction = what, "a reaction's command id was used by somebody else");
                 Ok(())
             }
             Err(halt) => Err(halt),

@@ -94,7 +94,16 @@ where
     }
 }
 
+/// What else tonic says of bytes that are no request.
+const NO_REQUEST: [&str; 3] =
+    ["Missing request message", "Unexpected EOF decoding stream", "protocol error: received message with"];
+
 fn renamed(status: &Status) -> Option<Status> {
+    let internal = status.code() == Code::Internal;
+    if internal && NO_REQUEST.iter().any(|said| status.message().starts_with(said)) {
+        let problem = "is not one whole message".to_owned();
+        return Some(bad_request(&[FieldProblem { field: "request".to_owned(), problem }]));
+    }
     let said = status.message().strip_prefix(UNDECODABLE).filter(|_| status.code() == Code::Internal)?;
     // `Message.field: what is wrong`, the outermost message first.
     let (path, problem) = said.split_once(": ").unwrap_or(("request", said));

@@ -52,7 +52,7 @@ impl std::fmt::Debug for Api {
 }
 
 /// A request that is a command.
-pub(crate) trait Asks: prost::Message + 'static {
+pub(crate) trait Asks: prost::Message + Clone + 'static {
     /// Its message's name; no two commands share one.
     const NAME: &'static str;
     /// The field that names what it is about.
@@ -61,6 +61,7 @@ pub(crate) trait Asks: prost::Message + 'static {
     fn id(&self) -> &str;
     fn command_id(&self) -> &str;
     fn expected_revision(&self) -> Option<u64>;
+    fn expect_nothing(&mut self);
 }
 
 macro_rules! asks {
@@ -79,6 +80,10 @@ macro_rules! asks {
 
             fn expected_revision(&self) -> Option<u64> {
                 self.expected_revision
+            }
+
+            fn expect_nothing(&mut self) {
+                self.expected_revision = None;
             }
         }
     )*};
@@ -141,7 +146,10 @@ impl Api {
         let (id, command) = id.zip(command).ok_or_else(super::read::missing)?;
         let mut fingerprinted = R::NAME.as_bytes().to_vec();
         fingerprinted.push(0);
-        body.encode(&mut fingerprinted).map_err(|error| Status::internal(error.to_string()))?;
+        // Whoever repeats a command after looking again expects another revision, and asks for the same.
+        let mut asked = body.clone();
+        asked.expect_nothing();
+        asked.encode(&mut fingerprinted).map_err(|error| Status::internal(error.to_string()))?;
         let ask = Ask {
             command: CommandId(command),
             expected_revision: body.expected_revision(),
