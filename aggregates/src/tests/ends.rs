@@ -80,6 +80,9 @@ fn a_case_that_is_not_ours_is_rejected_with_consent_before_the_first_reply() {
     check(&office, (desk(), reject()), Err(Rejection::ConsentMissing));
     let office = check(&office, (a(Role::Supervisor), consent()), Ok(&["RejectionConsented"]));
     check(&office, (a(Role::Supervisor), consent()), Ok(&[]));
+    // Whoever took the case in does not consent to be rid of it.
+    let taker = Actor { role: Role::Supervisor, ..desk() };
+    check(&Office::new(Kind::Complaint), (taker, consent()), Err(Rejection::OwnWork));
     let rejected = office.clone().then(desk(), reject());
     assert_eq!(rejected.t().ended.as_ref().unwrap().how, End::Rejected);
     let replied = office.pass(Stage::Reply);
@@ -155,6 +158,8 @@ fn a_ticket_that_ended_while_investigated_is_investigated_anew() {
         "started stage investigate",
     ];
     check(&office, (a(Role::Rule), reopen(ReopenCause::DrawFailed)), Ok(&then));
+    let whose = "the daily draw, whose call-back failed".into();
+    check(&office, (desk(), reopen(ReopenCause::DrawFailed)), Err(Rejection::NotYours { whose }));
 }
 
 #[test]

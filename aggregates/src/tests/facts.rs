@@ -127,6 +127,9 @@ fn a_merged_ticket_leaves_its_receipts_and_earlier_deadlines() {
     let requests = vec![outside("a", None), outside("b", None)];
     let receive: Command = Do::ReceiveMerge { from, requests, deadlines }.into();
     let then = ["MergeReceived", "started outside", "started outside", "restated ticket", "started restore"];
+    let ended = Office::closed(Kind::Complaint);
+    let late = check(&ended, (a(Role::Rule), receive.clone()), Ok(&["MergeReceived"]));
+    assert_eq!(late.t().receipts_owed().len(), 2, "what ended in between owes the receipts all the same");
     let office = check(&office, (a(Role::Rule), receive.clone()), Ok(&then));
     check(&office, (a(Role::Rule), receive), Ok(&[]));
     assert_eq!(office.t().clocks[0].start.due, due);

@@ -250,3 +250,33 @@ async fn a_refused_command_leaves_no_trace_and_its_id_may_be_used() {
     wire.send(&early).await.expect("the same command, now in turn");
     inside.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_tickets_merged_into_each_other_at_once_one_goes_on() {
+    let inside = Inside::start().await;
+    let wire = inside.wire().await;
+    for round in 0..10 {
+        let mut one = Case::new(&format!("merge-{round}"), TicketKind::Complaint);
+        one.done(&wire, c::take_in).await;
+        let (ticket, command) = (id("merge-other", &round.to_string()), one.next_id());
+        let mut request = c::take_in_request(&one, &command);
+        request.ticket_id.clone_from(&ticket);
+        request.category = "complaint.billing.dispute".into();
+        wire.send(&one.sent("DeskService/TakeIn", inside.who("desk"), &command, &request)).await.unwrap();
+        let here = one.ticket.clone();
+        let mut merge = |from: &str, into: &str| {
+            let command = one.next_id();
+            let request = api::MergeRequest {
+                ticket_id: from.to_owned(),
+                command_id: command.clone(),
+                into: into.to_owned(),
+                ..Default::default()
+            };
+            one.sent("DeskService/Merge", inside.who("desk"), &command, &request)
+        };
+        let (there, back) = (merge(&here, &ticket), merge(&ticket, &here));
+        let answers = join_all([wire.send(&there), wire.send(&back)]).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    }
+    inside.stop().await;
+}

@@ -9,6 +9,7 @@ use duban_codec::Lineage;
 use duban_log::Position;
 use duban_projections::Tickets;
 use duban_proto::api::v1 as api;
+use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -194,6 +195,23 @@ impl Api {
         let Asked { id, ask, .. } = self.asked(request, false)?;
         let answer = self.runner.ticket(TicketId(id), &ask, make).await?;
         Ok(Response::new(ticket_answer(id, answer)))
+    }
+
+    /// The turn of a ticket's customer; none where there is no such ticket.
+    pub(crate) async fn turn_of(&self, ticket: TicketId) -> Result<Option<OwnedMutexGuard<()>>, Status> {
+        let customer = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.customer.id);
+        match self.runner.view(ticket.0, customer).await? {
+            Some(customer) => Ok(Some(self.strangers.turn(customer).await)),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until the list of tickets has taken in everything that is in the log now.
+    pub(crate) async fn caught_up(&self) -> Result<(), Status> {
+        match self.runner.log().head().position {
+            Some(head) => self.tickets.wait_for(head, PATIENCE).await.map_err(stopped),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a reference to a stream that is not there.

@@ -74,6 +74,7 @@ impl CustomerService for Api {
         let id = uuid("customer_id", &request.get_ref().customer_id).map(CustomerId)?;
         // While a case is taken in, its key is in use.
         let _turn = self.strangers.turn(id).await;
+        self.caught_up().await?;
         // An ended ticket whose reaction is under way is open still as far as the customer's stream knows; this asks the
         // tickets themselves.
         let still_owed = self.tickets.of_customer(id).iter().any(|row| row.is_open() || row.owes);

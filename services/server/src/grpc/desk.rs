@@ -154,8 +154,9 @@ impl DeskService for Api {
 
     async fn merge(&self, request: Request<api::MergeRequest>) -> Answered {
         let into = uuid("into", &request.get_ref().into).map(TicketId)?;
-        let seen = |target: Option<&Ticket>| target.map(Matter::of);
-        let target = self.runner.view(into.0, seen).await?;
+        // Tickets that merge have one customer: in their turn two of them never take each other over.
+        let _turn = self.turn_of(into).await?;
+        let target = self.runner.view(into.0, |target: Option<&Ticket>| target.map(Matter::of)).await?;
         self.on_known_ticket(request, |ticket| {
             let evidence = evidence(&Matter::of(ticket), into, target.as_ref());
             Ok(chain::Command::Merge { into, evidence })
@@ -164,6 +165,9 @@ impl DeskService for Api {
     }
 
     async fn reopen(&self, request: Request<api::ReopenRequest>) -> Answered {
+        // No key is erased while its customer's case comes back.
+        let ticket = uuid("ticket_id", &request.get_ref().ticket_id).map(TicketId)?;
+        let _turn = self.turn_of(ticket).await?;
         self.on_ticket(request, |texts, asked| {
             read! {
                 because: take("because", asked.because);
