@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::ids::{CommandId, TicketId, UnitId};
+use duban_aggregates::order::Order;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
 use duban_log::Position;
@@ -271,9 +272,10 @@ impl Api {
     }
 }
 
-/// Whether a unit has, or had, a part in a ticket.
+/// Whether a unit has a part in a ticket. One whose order was returned, recalled or released unanswered has none.
 pub(crate) fn works_on(ticket: &Ticket, unit: &UnitId) -> bool {
-    ticket.orders.iter().any(|order| order.unit == *unit)
+    let worked = |order: &Order| order.unit == *unit && (order.is_open() || order.replies > 0);
+    ticket.orders.iter().any(worked)
         || ticket.named.contains_key(unit)
         || ticket.measures.iter().any(|measure| measure.owner == *unit)
         || ticket.verdicts.iter().any(|verdict| verdict.unit == *unit)
