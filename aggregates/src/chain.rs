@@ -266,7 +266,7 @@ pub enum Event {
     /// Not ours; the customer was told where to turn.
     Rejected {
         /// Where to.
-        referred_to: String,
+        referred_to: Sealed,
         /// Why.
         reason: Sealed,
         /// The recording of telling the customer.
@@ -408,7 +408,7 @@ pub enum Command {
     /// Reject as not ours.
     Reject {
         /// Where the customer was told to turn; required.
-        referred_to: String,
+        referred_to: Sealed,
         /// Why; required.
         reason: Sealed,
         /// The recording of telling the customer.

@@ -8,7 +8,7 @@ use crate::order;
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
 use crate::state::End;
-use crate::steps::{Steps, attachment, named, required};
+use crate::steps::{Steps, attachment, required};
 
 pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
     match command {
@@ -34,7 +34,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
         }
         Command::Reject { referred_to, reason, recording } => {
             not_replied(steps)?;
-            named("referred_to", &referred_to)?;
+            required("referred_to", &referred_to)?;
             required("reason", &reason)?;
             attachment("recording.reference", &recording)?;
             if !steps.ticket.rejection_consented {

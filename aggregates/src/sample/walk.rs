@@ -215,7 +215,7 @@ impl Scene<'_> {
             return (self.someone(Role::Supervisor), chain::Command::ConsentToRejection { reason }.into());
         }
         let recording = attachment(self.prng);
-        let referred_to = "市场监督管理局12315".to_owned();
+        let referred_to = self.text();
         (self.someone(Role::Desk), chain::Command::Reject { referred_to, reason, recording }.into())
     }
 

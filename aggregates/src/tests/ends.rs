@@ -21,7 +21,7 @@ fn consent() -> Command {
 }
 
 fn reject() -> Command {
-    Do::Reject { referred_to: "供电公司95598".into(), reason: s("非本企业业务"), recording: rec() }.into()
+    Do::Reject { referred_to: s("供电公司95598"), reason: s("非本企业业务"), recording: rec() }.into()
 }
 
 fn merge(evidence: MergeEvidence) -> Command {

@@ -203,7 +203,7 @@ fn ends(prng: &mut Prng) -> chain::Command {
     match prng.below(12) {
         0 if prng.percent(30) => chain::Command::Withdraw { recording: rec(), reason: text(prng) },
         1 => chain::Command::ConsentToRejection { reason: text(prng) },
-        2 => chain::Command::Reject { referred_to: "12315".into(), reason: text(prng), recording: rec() },
+        2 => chain::Command::Reject { referred_to: text(prng), reason: text(prng), recording: rec() },
         3 if prng.percent(30) => chain::Command::Merge { into: TicketId(Uuid::from_u128(9)), evidence },
         4 | 5 => chain::Command::Close,
         6 => chain::Command::RequestFacts { reason: text(prng) },

@@ -144,10 +144,11 @@ impl DeskService for Api {
     async fn reject(&self, request: Request<api::RejectRequest>) -> Answered {
         self.on_ticket(request, |texts, asked| {
             read! {
+                referred_to: texts.text("referred_to", &asked.referred_to);
                 reason: texts.text("reason", &asked.reason);
                 recording: take("recording", asked.recording.clone());
             }
-            Ok(chain::Command::Reject { referred_to: asked.referred_to.clone(), reason, recording })
+            Ok(chain::Command::Reject { referred_to, reason, recording })
         })
         .await
     }
