@@ -88,10 +88,25 @@ impl Reactions {
 
     /// Reacts until the server stops or the log is closed. A cause that cannot be read stops the reactions alone, loudly.
     pub async fn run(&self, drain: Drain) {
-        match self.follow(&drain).await {
-            Ok(()) | Err(Halt::Stopping) => {}
-            Err(Halt::Poisoned(error)) => {
-                tracing::error!(%error, "reactions have stopped; commands go on");
+        let mut pause = RETRY_FIRST;
+        loop {
+            let before = self.after();
+            match self.follow(&drain).await {
+                Ok(()) | Err(Halt::Stopping) => break,
+                Err(Halt::Poisoned(error @ RunError::Unavailable(_))) => {
+                    if self.after() > before {
+                        pause = RETRY_FIRST;
+                    }
+                    tracing::error!(%error, "the log cannot be read: reactions wait and go on where they were");
+                    tokio::select! {
+                        () = drain.started() => break,
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+                    }
+                }
+                Err(Halt::Poisoned(error)) => {
+                    tracing::error!(%error, "reactions have stopped; commands go on");
+                    break;
+                }
             }
         }
         // Nothing more will be reacted to, and nobody waits for it.
@@ -105,11 +120,16 @@ impl Reactions {
         let _ = reached.wait_for(|at| at.is_some_and(|at| at >= position)).await;
     }
 
+    /// The last position that was reacted to; without a usable store, what this run knows of itself.
+    fn after(&self) -> Option<Position> {
+        self.checkpoint.get().max(*self.reached.borrow())
+    }
+
     async fn follow(&self, drain: &Drain) -> Result<(), Halt> {
         let unavailable = |error| Halt::Poisoned(RunError::Unavailable(error));
         let log = self.runner.log();
         // Unfiltered, so that whoever waits for a position hears of it also where nothing up to it causes anything.
-        let mut subscription = match log.subscribe(self.checkpoint.get(), Filter::all()).await {
+        let mut subscription = match log.subscribe(self.after(), Filter::all()).await {
             Ok(subscription) => subscription,
             Err(duban_log::Error::Invalid { .. }) => {
                 tracing::warn!(

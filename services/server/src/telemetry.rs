@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 use tower::{Layer, Service};
 use tracing::{Span, field};
 use tracing_subscriber::EnvFilter;
@@ -160,7 +161,7 @@ impl Ending {
     /// it; headers carry no causes.
     fn log_status(&mut self, headers: &HeaderMap, whole: Option<&Status>) {
         if let Some(status) = Status::from_header_map(headers) {
-            self.log(status.code(), status.message(), &whole.map(causes).unwrap_or_default());
+            self.log(status.code(), &said(&status), &whole.map(causes).unwrap_or_default());
         }
     }
 }
@@ -173,6 +174,16 @@ impl Drop for Ending {
             self.log(Code::Cancelled, "the caller went away before the end", "");
         }
     }
+}
+
+/// What a line says of a status: the reason and the fields by name. A refusal's message may repeat what the caller sent,
+/// so that it goes to the caller alone; a status without a reason is the transport's own.
+fn said(status: &Status) -> String {
+    let details = status.get_error_details();
+    let Some(info) = details.error_info() else { return status.message().to_owned() };
+    let violations = details.bad_request().map_or(&[][..], |bad| &bad.field_violations);
+    let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    if fields.is_empty() { info.reason.clone() } else { format!("{}: {}", info.reason, fields.join(", ")) }
 }
 
 /// All causes of a status, outermost first.
