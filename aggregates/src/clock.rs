@@ -11,11 +11,14 @@ use crate::sealed::Sealed;
 
 mod correct;
 mod decide;
+mod due;
 mod run;
 
 pub(crate) use decide::{decide, pause, resume};
+pub(crate) use due::fall_due;
+pub use due::{DueStep, Step, next_step, next_steps};
 pub use run::{Clock, Escalation, Pause, Status};
-pub(crate) use run::{apply, entry, fall_due, follow, outside_or_statutory, restated, start, wake};
+pub(crate) use run::{apply, entry, follow, outside_or_statutory, restated, start, wake};
 
 /// The clocks of domain.md section 4's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,7 +116,7 @@ pub enum PauseCode {
 pub enum Rung {
     /// 催办, at the warning.
     Urge,
-    /// 催办通知书, next working day 09:00.
+    /// 催办通知书, on the next working day after due, 09:00.
     Notice,
     /// 通报批评, 5 working days later.
     Criticism,
@@ -220,6 +223,8 @@ pub enum Event {
         warn_at: Timestamp,
         /// Whether the calendar of a year it runs through is not published yet.
         provisional: bool,
+        /// The calendar's version, where a published year is the reason: the target then stays what it was.
+        calendar: Option<String>,
     },
     /// The ticket stands still.
     TicketPaused {
@@ -245,6 +250,15 @@ pub enum Event {
         order: OrderNo,
         /// In words.
         words: Sealed,
+    },
+    /// One of the ladder's first two rungs, which happen by themselves: 催办 and 催办通知书 to whoever has the work.
+    Escalated {
+        /// The clock.
+        clock: ClockNo,
+        /// The rung: urge or notice.
+        rung: Rung,
+        /// When it fell due.
+        at: Timestamp,
     },
     /// A rung of the ladder is due; a supervisor decides.
     EscalationProposed {
@@ -317,6 +331,6 @@ pub enum Command {
         /// Why; required.
         reason: Sealed,
     },
-    /// Let everything happen that is due by now (the timer).
-    FallDue,
+    /// A step's moment has come (the timer). Everything that is due by now happens; what no longer holds does not.
+    Tick(DueStep),
 }

@@ -144,7 +144,7 @@ impl Walker {
                 self.at = after(self.at, i64::from(self.prng.below(600)));
                 Some(office::take_in(&mut self.prng, customer, self.at, seal))
             }
-            Some(ticket) => walk::next(&mut self.prng, ticket, &self.calendar, seal),
+            Some(ticket) => walk::next(&mut self.prng, ticket, &self.policy, &self.calendar, seal),
         }
     }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::actor::Role;
 use crate::chain::Stage;
+use crate::clock;
 use crate::ids::{EmployeeId, OrderNo};
 use crate::intake::Attachment;
 use crate::meta::{Context, Meta};
@@ -12,7 +13,6 @@ use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
 use crate::state::Ticket;
 use crate::ticket::{self, Event};
-use crate::{clock, verdict};
 
 /// The largest sealed text, in bytes of plain text.
 pub const TEXT_BYTES_MAX: usize = 65_536;
@@ -39,7 +39,6 @@ impl<'a> Steps<'a> {
     pub(crate) fn begin(ticket: Ticket, context: &'a Context<'a>) -> Self {
         let mut steps = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
         clock::fall_due(&mut steps);
-        verdict::fall_due(&mut steps);
         if steps.ticket.dormant && context.actor.role.is_department() && steps.ticket.is_open() {
             clock::wake(&mut steps);
         }

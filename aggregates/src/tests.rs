@@ -7,6 +7,7 @@ mod ends;
 mod facts;
 mod fixture;
 mod judging;
+mod ladder;
 mod orders;
 mod properties;
 mod refusals;

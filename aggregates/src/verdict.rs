@@ -167,6 +167,12 @@ impl Verdict {
         !self.reversed && !self.superseded
     }
 
+    /// It becomes final by itself unless somebody appeals in time.
+    #[must_use]
+    pub fn awaits_appeal(&self) -> bool {
+        !self.is_final && !self.superseded && !self.appealed
+    }
+
     /// A penalty that was imposed and not carried out.
     #[must_use]
     pub fn owes_penalty(&self) -> bool {
@@ -239,21 +245,8 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     }
 }
 
-/// Verdicts against which nobody appealed in time become final by themselves.
-pub(crate) fn fall_due(steps: &mut Steps<'_>) {
-    let days = steps.context.policy.constants.appeal_working_days;
-    let waiting = steps.ticket.verdicts.iter().filter(|verdict| {
-        let window_ends = steps.context.calendar.working_days_after(verdict.given_at, days);
-        !verdict.is_final && !verdict.superseded && !verdict.appealed && window_ends < steps.at()
-    });
-    let due: Vec<VerdictNo> = waiting.map(|verdict| verdict.number).collect();
-    for verdict in due {
-        become_final(steps, verdict);
-    }
-}
-
 /// Points are carried out when the verdict is final; money when the payroll reference is recorded.
-fn become_final(steps: &mut Steps<'_>, verdict: VerdictNo) {
+pub(crate) fn become_final(steps: &mut Steps<'_>, verdict: VerdictNo) {
     steps.push(Event::BecameFinal { verdict });
     let found = index(verdict.0).and_then(|index| steps.ticket.verdicts.get(index));
     let points_only = found.is_some_and(|verdict| {

@@ -7,10 +7,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use duban_aggregates::calendar::Calendar;
 use duban_aggregates::chain::Stage;
+use duban_aggregates::clock::{DueStep, Step, next_step};
 use duban_aggregates::customer;
 use duban_aggregates::ids::{CustomerId, TicketId, UnitId};
 use duban_aggregates::intake::{Area, Channel, Kind, Severity};
+use duban_aggregates::policy::Policy;
 use duban_aggregates::state::End;
 use duban_aggregates::ticket::Ticket;
 use duban_log::{Delivery, Direction, EventLog, Filter, Position, Recorded};
@@ -198,22 +201,27 @@ struct State {
     by_customer: HashMap<CustomerId, Vec<TicketId>>,
     by_phone: HashMap<[u8; 16], CustomerId>,
     counts: Counts,
+    due: BTreeSet<(DueStep, TicketId)>,
+    next_due: HashMap<TicketId, DueStep>,
 }
 
 /// The read model. Queries are answered from memory.
 pub struct Tickets {
+    policy: Arc<Policy>,
+    calendar: Arc<Calendar>,
     state: RwLock<State>,
     reached: watch::Sender<Option<Position>>,
     stopped: RwLock<Option<Stopped>>,
 }
 
-impl Default for Tickets {
-    fn default() -> Self {
-        Self { state: RwLock::default(), reached: watch::Sender::new(None), stopped: RwLock::new(None) }
-    }
-}
-
 impl Tickets {
+    /// An empty one. What happens by itself, and when, follows from the policy's constants and the calendar.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, calendar: Arc<Calendar>) -> Self {
+        let (reached, stopped) = (watch::Sender::new(None), RwLock::new(None));
+        Self { policy, calendar, state: RwLock::default(), reached, stopped }
+    }
+
     /// Follows the log until it is closed. A poisoned event stops this projection alone, and is named.
     pub async fn follow(&self, log: Arc<dyn EventLog>) {
         if let Err(stopped) = self.run(&*log).await {
@@ -278,7 +286,8 @@ impl Tickets {
         let mut state = self.state.write();
         state.counts.add(counted);
         for ticket in touched.into_values() {
-            state.put(ticket);
+            let due = next_step(&ticket, &self.policy, &self.calendar);
+            state.put(ticket, due);
         }
         Ok(())
     }
@@ -314,6 +323,37 @@ impl Tickets {
             Ok(Ok(at)) if there(&at) => Ok(()),
             _ => Err(self.stopped.read().clone().unwrap_or(Stopped::Behind(position))),
         }
+    }
+
+    /// Tickets on which something happens by itself up to a moment: the first step of each, the earliest first.
+    #[must_use]
+    pub fn due_by(&self, at: Timestamp, limit: usize) -> Vec<(TicketId, DueStep)> {
+        let state = self.state.read();
+        let due = state.due.iter().take_while(|(step, _)| step.from <= at);
+        due.map(|(step, ticket)| (*ticket, *step)).take(limit).collect()
+    }
+
+    /// The first moment after this one at which something happens.
+    #[must_use]
+    pub fn next_due_after(&self, at: Timestamp) -> Option<Timestamp> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        // No step and no ticket sorts after these.
+        let last = DueStep { from: at, step: Step::Resume };
+        let state = self.state.read();
+        let mut later = state.due.range((Excluded((last, TicketId(uuid::Uuid::max()))), Unbounded));
+        later.next().map(|(step, _)| step.from)
+    }
+
+    /// The first thing that happens on a ticket by itself.
+    #[must_use]
+    pub fn due_of(&self, ticket: TicketId) -> Option<DueStep> {
+        self.state.read().next_due.get(&ticket).copied()
+    }
+
+    /// Told whenever it has taken in more.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Option<Position>> {
+        self.reached.subscribe()
     }
 
     /// How far it has read.
@@ -393,8 +433,16 @@ impl Tickets {
 }
 
 impl State {
-    fn put(&mut self, ticket: Ticket) {
+    fn put(&mut self, ticket: Ticket, due: Option<DueStep>) {
         let id = ticket.id();
+        let was = match due {
+            Some(due) => self.next_due.insert(id, due),
+            None => self.next_due.remove(&id),
+        };
+        if was != due {
+            was.map(|was| self.due.remove(&(was, id)));
+            self.due.extend(due.map(|due| (due, id)));
+        }
         let row = Row::of(&ticket);
         let is_open = row.is_open();
         let before = self.rows.get(&id).map(Row::is_open);

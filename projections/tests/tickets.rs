@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use duban_aggregates::calendar::Calendar;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
+use duban_aggregates::policy::Policy;
 use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::{self, Ticket};
@@ -56,7 +58,7 @@ async fn write(log: &MemoryLog, tickets: u32) -> BTreeMap<TicketId, Ticket> {
 }
 
 fn follow(log: &Arc<MemoryLog>) -> Arc<Tickets> {
-    let tickets = Arc::new(Tickets::default());
+    let tickets = Arc::new(Tickets::new(Policy::cn_national(), Calendar::cn()));
     let (reader, log) = (Arc::clone(&tickets), Arc::clone(log) as Arc<dyn EventLog>);
     tokio::spawn(async move { reader.follow(log).await });
     tickets

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Clock, ClockKind, Command, Event, PauseCode, Status, Subject};
+use super::{Clock, Command, Event, PauseCode, Status, Subject, due};
 use crate::actor::Role;
 use crate::calendar::{self, Deadline};
 use crate::custody::Holder;
@@ -75,7 +75,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             Ok(())
         }
         // What fell due was added when the decision began.
-        Command::FallDue => Ok(()),
+        Command::Tick(_) => Ok(()),
     }
 }
 
@@ -119,7 +119,11 @@ pub(crate) fn pause(
     }
     let now = steps.at();
     let honours = |clock: &&Clock| clock.start.pauses.contains(&code);
-    if let Some(late) = steps.ticket.clocks.iter().filter(honours).find(|clock| still_matters(steps, clock)) {
+    if let Some(late) = steps.ticket.clocks.iter().filter(honours).find(|clock| {
+        clock.is_breached()
+            && due::outstanding(&steps.ticket, clock)
+            && !matches!(clock.start.subject, Subject::Request(_))
+    }) {
         return Err(Rejection::PauseAfterBreach { clock: late.start.clock });
     }
     let running = steps.ticket.clocks.iter().filter(|clock| clock.is_running()).filter(honours);
@@ -137,20 +141,6 @@ pub(crate) fn pause(
         steps.push(Event::Paused { clock });
     }
     Ok(())
-}
-
-/// A breached clock of what the ticket waits for now: pausing would come after the fact.
-fn still_matters(steps: &Steps<'_>, clock: &Clock) -> bool {
-    let start = &clock.start;
-    let latest =
-        steps.ticket.clock(start.kind, start.subject).is_some_and(|last| last.start.clock == start.clock);
-    let current = match start.subject {
-        Subject::Stage(stage) => stage == steps.ticket.stage,
-        Subject::Order(order) => steps.ticket.order(order).is_some_and(crate::order::Order::is_open),
-        Subject::Ticket => start.kind != ClockKind::Contact,
-        Subject::Request(_) => false,
-    };
-    clock.is_breached() && latest && current
 }
 
 /// Ends the pause: each clock stores a new due moment under the versions it started with.

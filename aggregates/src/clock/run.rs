@@ -50,6 +50,8 @@ pub struct Clock {
     pub status: Status,
     /// The warning has fallen.
     pub warned: bool,
+    /// The last of the ladder's first two rungs that was reached.
+    pub climbed: Option<Rung>,
     /// Pauses that ended, since the start or the last restatement.
     pub pauses: Vec<calendar::Pause>,
 }
@@ -117,6 +119,7 @@ impl Event {
             | Self::BreachWithdrawn { at, .. }
             | Self::Resumed { at, .. }
             | Self::TicketResumed { at, .. }
+            | Self::Escalated { at, .. }
             | Self::EscalationProposed { at, .. } => Some(*at),
             Self::Breached { due, .. } => Some(*due),
             Self::Started(_)
@@ -144,6 +147,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 start: (**start).clone(),
                 status: Status::Running,
                 warned: false,
+                climbed: None,
                 pauses: Vec::new(),
             });
         }
@@ -168,12 +172,17 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             clock.start.warn_at = *warn_at;
             clock.start.provisional = *provisional;
         }),
-        Event::Restated { clock, due, warn_at, provisional } => set(clock, &|clock| {
-            clock.start.target = Target::Moment(*due);
+        Event::Restated { clock, due, warn_at, provisional, calendar } => set(clock, &|clock| {
+            match calendar {
+                Some(calendar) => clock.start.calendar.clone_from(calendar),
+                None => {
+                    clock.start.target = Target::Moment(*due);
+                    clock.pauses.clear();
+                }
+            }
             clock.start.due = *due;
             clock.start.warn_at = *warn_at;
             clock.start.provisional = *provisional;
-            clock.pauses.clear();
         }),
         Event::TicketPaused { code, resume_by, .. } => {
             ticket.pause = Some(Pause { code: *code, since: meta.recorded_at, resume_by: *resume_by });
@@ -186,6 +195,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             }
         }
         Event::Urged { .. } => {}
+        Event::Escalated { clock, rung, .. } => set(clock, &|clock| clock.climbed = Some(*rung)),
         Event::EscalationProposed { clock, rung, .. } => {
             ticket.escalations.push(Escalation { clock: *clock, rung: *rung, issued: None });
         }
@@ -198,36 +208,6 @@ fn decide_escalation(ticket: &mut Ticket, escalation: EscalationNo, issued: bool
     let found = crate::state::index(escalation.0).and_then(|index| ticket.escalations.get_mut(index));
     if let Some(escalation) = found {
         escalation.issued = Some(issued);
-    }
-}
-
-/// Everything that fell due by itself before this moment, in the order of its due moments.
-pub(crate) fn fall_due(steps: &mut Steps<'_>) {
-    let now = steps.at();
-    if let Some(resume_by) = steps.ticket.pause.as_ref().map(|pause| pause.resume_by)
-        && resume_by <= now
-    {
-        // The clocks that no pause stopped went on meanwhile.
-        fall_due_until(steps, resume_by);
-        super::decide::resume(steps, resume_by, true);
-    }
-    fall_due_until(steps, now);
-}
-
-fn fall_due_until(steps: &mut Steps<'_>, until: Timestamp) {
-    let mut due: Vec<(Timestamp, Event)> = Vec::new();
-    for clock in steps.ticket.clocks.iter().filter(|clock| clock.is_running()) {
-        let start = &clock.start;
-        if !clock.warned && start.warn_at <= until && start.warn_at < start.due {
-            due.push((start.warn_at, Event::Warned { clock: start.clock, at: start.warn_at }));
-        }
-        if start.due < until {
-            due.push((start.due, Event::Breached { clock: start.clock, due: start.due }));
-        }
-    }
-    due.sort_by_key(|(at, _)| *at);
-    for (_, event) in due {
-        steps.push(event);
     }
 }
 
@@ -551,7 +531,7 @@ pub(crate) fn restated(clock: &Clock, due: Timestamp) -> Event {
     let span = due.duration_since(start.started_at).as_secs().max(0);
     let share = span * i64::from(start.warn_percent.min(100)) / 100;
     let warn_at = Timestamp::from_second(start.started_at.as_second() + share).unwrap_or(due).min(due);
-    Event::Restated { clock: start.clock, due, warn_at, provisional: false }
+    Event::Restated { clock: start.clock, due, warn_at, provisional: false, calendar: None }
 }
 
 /// The latest moment that no outside or statutory deadline forbids.

@@ -14,6 +14,7 @@ use crate::ids::{TicketId, UnitId};
 use crate::install::{self, Milestone, Outcome};
 use crate::intake::Kind;
 use crate::order::{self, MeasurePlan, NewOrder, Order, Part, Status};
+use crate::policy::Policy;
 use crate::rejection::Missing;
 use crate::sealed::Sealed;
 use crate::state::Ticket;
@@ -38,39 +39,23 @@ struct Scene<'a> {
 pub(super) fn next(
     prng: &mut Prng,
     ticket: &Ticket,
+    policy: &Policy,
     calendar: &Calendar,
     seal: Seal<'_>,
 ) -> Option<Proposal> {
     let at = after(ticket.last_recorded_at, i64::from(wait_seconds(prng, ticket)));
-    if let Some(due) = next_due(ticket, calendar).filter(|due| *due <= at) {
-        let at = due.max(ticket.last_recorded_at);
-        return Some(Proposal { at, actor: actor(Role::Timer, 0), command: clock::Command::FallDue.into() });
+    if let Some(due) = clock::next_step(ticket, policy, calendar).filter(|due| due.from <= at) {
+        let at = due.from.max(ticket.last_recorded_at);
+        return Some(Proposal {
+            at,
+            actor: actor(Role::Timer, 0),
+            command: clock::Command::Tick(due).into(),
+        });
     }
     let mut scene = Scene { prng, ticket, seal, at };
     let (actor, command) = if ticket.is_open() { scene.step()? } else { scene.after_the_end()? };
     Some(Proposal { at, actor, command })
 }
-
-/// The first moment at which the timer has something to do on an open ticket.
-fn next_due(ticket: &Ticket, calendar: &Calendar) -> Option<Timestamp> {
-    if !ticket.is_open() {
-        return None;
-    }
-    let running = ticket.clocks.iter().filter(|clock| clock.is_running());
-    let clocks = running.map(|clock| {
-        let start = &clock.start;
-        let warns = !clock.warned && start.warn_at < start.due;
-        if warns { start.warn_at } else { after(start.due, 1) }
-    });
-    let pause = ticket.pause.as_ref().map(|pause| pause.resume_by);
-    let waiting = ticket.verdicts.iter().filter(|verdict| !verdict.is_final && !verdict.superseded);
-    let windows = waiting
-        .filter(|verdict| !verdict.appealed)
-        .map(|verdict| after(calendar.working_days_after(verdict.given_at, APPEAL_DAYS), 1));
-    clocks.chain(pause).chain(windows).min()
-}
-
-const APPEAL_DAYS: u32 = 5;
 
 /// How long until somebody acts: mostly soon, sometimes far too late.
 fn wait_seconds(prng: &mut Prng, ticket: &Ticket) -> u32 {

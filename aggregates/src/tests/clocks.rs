@@ -31,16 +31,19 @@ fn what_falls_due_is_warned_and_breached_once_and_stamped_with_the_due_moment() 
     check(&office, tick(), Ok(&[]));
     let due = clock(&office, ClockKind::Order, Subject::Order(OrderNo(1))).start.due;
     let exact = office.clone().until(due);
-    let warned = check(&exact, tick(), Ok(&["warned order", "warned stage reply"]));
+    let warned = check(&exact, tick(), Ok(&["warned order", "escalated order urge", "warned stage reply"]));
     check(&warned.clone().until(due.max(warned.at)), tick(), Ok(&["breached order"]));
     let late = check(
         &office.until(march(20, 9, 0)),
         tick(),
         Ok(&[
             "warned order",
+            "escalated order urge",
             "warned stage reply",
             "breached order",
+            "escalated order notice",
             "breached stage reply",
+            "EscalationProposed",
             "warned ticket",
             "warned appealable",
             "warned answer",
@@ -175,10 +178,11 @@ fn a_supervisor_urges_and_decides_what_the_ladder_proposes() {
     let unfit = Rejection::invalid("rung", Problem::Unfit("it needs no supervisor's decision"));
     check(&office, (supervisor(), propose(1, Rung::Urge)), Err(unfit));
     let mut office = office.until(march(30, 9, 0));
-    office.record(office.try_it(&a(Role::Timer), Do::FallDue.into()).unwrap());
+    office.record(office.try_it(&a(Role::Timer), tick().1).unwrap());
     let office = check(&office, (supervisor(), propose(1, Rung::Criticism)), Ok(&["EscalationProposed"]));
     check(&office, (supervisor(), propose(1, Rung::Criticism)), Ok(&[]));
-    let (escalation, unknown) = (EscalationNo(1), EscalationNo(2));
+    // The order's own ladder has made three proposals by then.
+    let (escalation, unknown) = (EscalationNo(4), EscalationNo(5));
     let issue = |escalation| -> Command { Do::IssueEscalation { escalation, words: s("通报") }.into() };
     let decline = || -> Command { Do::DeclineEscalation { escalation, reason: s("不可抗力") }.into() };
     check(&office, (supervisor(), issue(unknown)), Err(Rejection::UnknownEscalation { escalation: unknown }));

@@ -278,9 +278,11 @@ fn a_corrected_service_up_moment_may_withdraw_a_breach_and_both_stay() {
     // Stamped in the order of their due moments.
     let then = [
         "warned stage investigate",
+        "escalated stage investigate urge",
         "breached stage investigate",
         "warned contact",
         "breached contact",
+        "escalated stage investigate notice",
         "warned repair",
         "breached repair",
         "FactRecorded",

@@ -65,9 +65,9 @@ pub(super) struct Office {
     pub(super) ticket: Option<Ticket>,
     pub(super) history: Vec<(Meta, Event)>,
     pub(super) at: Timestamp,
-    policy: Arc<Policy>,
-    calendar: Arc<Calendar>,
-    commands: u128,
+    pub(super) policy: Arc<Policy>,
+    pub(super) calendar: Arc<Calendar>,
+    pub(super) commands: u128,
 }
 
 pub(super) fn intake(kind: Kind, at: Timestamp) -> Intake {
@@ -323,7 +323,8 @@ impl Office {
                 | clock::Event::Cancelled { clock }
                 | clock::Event::Paused { clock }
                 | clock::Event::Resumed { clock, .. }
-                | clock::Event::Restated { clock, .. },
+                | clock::Event::Restated { clock, .. }
+                | clock::Event::Escalated { clock, .. },
             ) => *clock,
             _ => return name,
         };
@@ -332,7 +333,11 @@ impl Office {
             Subject::Stage(stage) => format!(" {}", stage.name()),
             _ => String::new(),
         };
-        format!("{} {}{stage}", name.to_lowercase(), start.kind.name())
+        let rung = match event {
+            Event::Clock(clock::Event::Escalated { rung, .. }) => format!(" {rung:?}").to_lowercase(),
+            _ => String::new(),
+        };
+        format!("{} {}{stage}{rung}", name.to_lowercase(), start.kind.name())
     }
 }
 
@@ -439,7 +444,8 @@ pub(super) fn reach(milestone: Milestone) -> Command {
 }
 
 pub(super) fn tick() -> (Actor, Command) {
-    (a(Role::Timer), clock::Command::FallDue.into())
+    let due = clock::DueStep { from: when(2026, 3, 2, 9, 0), step: clock::Step::Resume };
+    (a(Role::Timer), clock::Command::Tick(due).into())
 }
 
 pub(super) fn day(office: &Office) -> jiff::civil::Date {

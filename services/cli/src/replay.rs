@@ -10,9 +10,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use duban_aggregates::calendar::Calendar;
 use duban_aggregates::ids::{CommandId, TicketId};
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
+use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Ticket, stream_event_id};
 use duban_codec::CodecError;
 use duban_log::{Reader, View, part_of};
@@ -350,7 +352,7 @@ fn digest_of(parts: impl Hash, holder: &str, category: &str, taken_in_at: Timest
 
 /// Folds a second time, as the read model does, in the log's order, and compares.
 fn compare(reader: Reader, folded: &mut Folded) -> Result<(), Failure> {
-    let tickets = Tickets::default();
+    let tickets = Tickets::new(Policy::cn_national(), Calendar::cn());
     let total = reader.head().size;
     let log = Arc::new(ReadOnlyLog::new(reader, Progress::new("read model", "events", total)));
     data::runtime()?.block_on(tickets.follow(log));

@@ -262,8 +262,8 @@ events! {
             [ticket::Event::Clock(clock::Event::Paused { clock })];
         CLOCK_RESUMED "clock.resumed.v1" ClockResumed { clock, at, due, warn_at, provisional }
             [ticket::Event::Clock(clock::Event::Resumed { clock, at, due, warn_at, provisional })];
-        CLOCK_RESTATED "clock.restated.v1" ClockRestated { clock, due, warn_at, provisional }
-            [ticket::Event::Clock(clock::Event::Restated { clock, due, warn_at, provisional })];
+        CLOCK_RESTATED "clock.restated.v1" ClockRestated { clock, due, warn_at, provisional, calendar }
+            [ticket::Event::Clock(clock::Event::Restated { clock, due, warn_at, provisional, calendar })];
         CLOCK_TICKET_PAUSED "clock.ticket_paused.v1" ClockTicketPaused
             { code, evidence, attachment, resume_by }
             [ticket::Event::Clock(clock::Event::TicketPaused { code, evidence, attachment, resume_by })];
@@ -271,6 +271,8 @@ events! {
             [ticket::Event::Clock(clock::Event::TicketResumed { at, by_itself })];
         CLOCK_URGED "clock.urged.v1" ClockUrged { order, words }
             [ticket::Event::Clock(clock::Event::Urged { order, words })];
+        CLOCK_ESCALATED "clock.escalated.v1" ClockEscalated { clock, rung, at }
+            [ticket::Event::Clock(clock::Event::Escalated { clock, rung, at })];
         CLOCK_ESCALATION_PROPOSED "clock.escalation_proposed.v1" ClockEscalationProposed
             { escalation, clock, rung, at }
             [ticket::Event::Clock(clock::Event::EscalationProposed { escalation, clock, rung, at })];

@@ -12,4 +12,5 @@ pub mod seal;
 pub mod serve;
 pub mod telemetry;
 pub mod time;
+pub mod timers;
 pub mod tls;

@@ -162,10 +162,18 @@ impl Runner {
         let mut slot = slot.lock().await;
         let _turn = self.turns.acquire().await.map_err(|_| RunError::Overloaded)?;
         for attempt in 1..=ATTEMPTS {
-            let folded = match &mut *slot {
-                Some(folded) => folded,
-                empty => empty.insert(self.load(id).await?),
-            };
+            if slot.is_none() {
+                *slot = Some(self.load(id).await?);
+            }
+            match self.fall_due(id, &mut slot, ask).await {
+                Ok(()) => {}
+                Err(RunError::Conflict { .. }) if attempt < ATTEMPTS => {
+                    tokio::time::sleep(jitter(ask, attempt)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let Some(folded) = &mut *slot else { continue };
             let (at, events) = match self.decide(folded, ask, &mut make)? {
                 Decided::Held(revision) => return self.held(folded, revision).await,
                 Decided::Adds { at, events } => (at, events),
@@ -215,6 +223,32 @@ impl Runner {
     /// [`RunError::Unavailable`].
     pub async fn locate(&self, ticket: TicketId) -> Result<Option<StreamName>, RunError> {
         self.find::<Ticket>(ticket.0).await
+    }
+
+    /// What has happened by itself up to now is recorded first, by the timer, so that whoever comes late finds it there
+    /// (domain.md section 4).
+    async fn fall_due<A: Aggregate>(
+        &self,
+        id: Uuid,
+        slot: &mut Option<Folded<A>>,
+        ask: &Ask,
+    ) -> Result<(), RunError> {
+        let Some(state) = slot.as_ref().and_then(|folded| folded.state.as_ref()) else { return Ok(()) };
+        if state.done(ask.command).is_some() {
+            return Ok(());
+        }
+        let at = self.clock.now().max(state.last_recorded_at());
+        let Some((due, command)) = state.overdue(&self.rules, at) else { return Ok(()) };
+        let tick = Ask::tick(id, due);
+        if tick.command == ask.command || state.done(tick.command).is_some() {
+            return Ok(());
+        }
+        let events = A::decide(Some(state), &self.context(&tick, at), command)?;
+        if let Some(folded) = slot.take_if(|_| !events.is_empty()) {
+            let (_, folded) = self.append(id, folded, &tick, at, events).await?;
+            *slot = Some(folded);
+        }
+        Ok(())
     }
 
     fn decide<A: Aggregate>(

@@ -27,6 +27,7 @@ use crate::reactions::Reactions;
 use crate::runner::{Bounds, Rules, Runner};
 use crate::seal::Sealer;
 use crate::time::{Clock, SystemClock};
+use crate::timers::Timers;
 use crate::tls::TlsError;
 
 /// How often the server says how far it is, while it is not ready yet.
@@ -107,7 +108,8 @@ impl Server {
             ..Bounds::default()
         };
         let runner = Arc::new(Runner::new(Arc::clone(&log), clock, Rules::cn_national(), bounds));
-        let tickets = Arc::new(Tickets::default());
+        let Rules { policy, calendar } = runner.rules().clone();
+        let tickets = Arc::new(Tickets::new(policy, calendar));
         let following = tokio::spawn(follow(Arc::clone(&tickets), Arc::clone(&log)));
         caught_up(&tickets, &*log).await;
 
@@ -115,6 +117,10 @@ impl Server {
         let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
         let reactions = Arc::new(reactions);
         let reacting = tokio::spawn(react(Arc::clone(&reactions), drain.clone()));
+
+        let timers = Arc::new(Timers::new(Arc::clone(&runner), Arc::clone(&tickets)));
+        timers.catch_up().await;
+        let ticking = tokio::spawn(tick(Arc::clone(&timers), drain.clone()));
 
         let (verifier, issuer) = identity(&config)?;
         let api = Api::new(Arc::clone(&runner), Arc::clone(&tickets), sealer);
@@ -139,6 +145,8 @@ impl Server {
             following,
             reacting,
             reactions,
+            ticking,
+            timers,
             runner,
             tickets,
         })
@@ -156,6 +164,8 @@ pub struct Running {
     following: JoinHandle<()>,
     reacting: JoinHandle<()>,
     reactions: Arc<Reactions>,
+    ticking: JoinHandle<()>,
+    timers: Arc<Timers>,
     runner: Arc<Runner>,
     tickets: Arc<Tickets>,
 }
@@ -186,6 +196,12 @@ impl Running {
     #[must_use]
     pub fn tickets(&self) -> &Arc<Tickets> {
         &self.tickets
+    }
+
+    /// What happens by itself.
+    #[must_use]
+    pub fn timers(&self) -> &Arc<Timers> {
+        &self.timers
     }
 
     /// Waits until every event of the log has been reacted to and every read model has taken in what that wrote.
@@ -247,6 +263,7 @@ impl Running {
         let ended = self.served.await;
         self.drain.start();
         self.reacting.await?;
+        self.ticking.await?;
         // After the last append was answered: whoever was cut off is told that the log is closed.
         self.runner.log().close().await?;
         self.following.await?;
@@ -280,6 +297,10 @@ async fn last_recorded_at(log: &dyn EventLog) -> Result<Timestamp, ServeError> {
 
 async fn follow(tickets: Arc<Tickets>, log: Arc<dyn EventLog>) {
     tickets.follow(log).await;
+}
+
+async fn tick(timers: Arc<Timers>, drain: Drain) {
+    timers.run(drain).await;
 }
 
 async fn react(reactions: Arc<Reactions>, drain: Drain) {

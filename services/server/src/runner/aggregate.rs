@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use duban_aggregates::chain::Stage;
+use duban_aggregates::clock::{self, DueStep};
 use duban_aggregates::ids::CommandId;
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::rejection::Rejection;
@@ -10,6 +11,8 @@ use duban_aggregates::state::Done;
 use duban_aggregates::{customer, notice, order, problem, ticket};
 use duban_codec::CodecError;
 use jiff::Timestamp;
+
+use super::Rules;
 
 /// Tags of an event, on which streams filter.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
@@ -51,6 +54,11 @@ pub trait Aggregate: Sized + Send + Sync + 'static {
 
     /// The stage, where it is a ticket.
     fn stage(&self) -> Option<Stage> {
+        None
+    }
+
+    /// The first thing that has happened by itself up to a moment and is not recorded, and the timer's command for it.
+    fn overdue(&self, _rules: &Rules, _at: Timestamp) -> Option<(DueStep, Self::Command)> {
         None
     }
 
@@ -108,6 +116,11 @@ impl Aggregate for ticket::Ticket {
 
     fn stage(&self) -> Option<Stage> {
         Some(self.stage)
+    }
+
+    fn overdue(&self, rules: &Rules, at: Timestamp) -> Option<(DueStep, Self::Command)> {
+        let due = clock::next_step(self, &rules.policy, &rules.calendar).filter(|due| due.from <= at)?;
+        Some((due, clock::Command::Tick(due).into()))
     }
 
     fn occurred_at(event: &Self::Event) -> Option<Timestamp> {

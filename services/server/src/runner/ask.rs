@@ -1,9 +1,11 @@
 //! What surrounds a command on its way, and what comes back.
 
-use duban_aggregates::actor::Actor;
+use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::clock::{DueStep, Rung, Step};
 use duban_aggregates::ids::CommandId;
 use duban_codec::Lineage;
 use duban_log::Position;
+use uuid::Uuid;
 
 /// A command's envelope: who asks, under which id, after what.
 #[derive(Clone, Debug)]
@@ -18,6 +20,37 @@ pub struct Ask {
     pub actor: Actor,
     /// What led to it.
     pub lineage: Lineage,
+}
+
+impl Ask {
+    /// The timer's: the same command however often a step falls due, by whomever it is noticed.
+    #[must_use]
+    pub fn tick(stream: Uuid, due: DueStep) -> Self {
+        let (step, number) = match due.step {
+            Step::Restate(clock) => (0, clock.0),
+            Step::Warn(clock) => (1, clock.0),
+            Step::Breach(clock) => (2, clock.0),
+            Step::Rung(clock, Rung::Urge) => (3, clock.0),
+            Step::Rung(clock, Rung::Notice) => (4, clock.0),
+            Step::Rung(clock, Rung::Criticism) => (5, clock.0),
+            Step::Rung(clock, Rung::Listed) => (6, clock.0),
+            Step::Rung(clock, Rung::Interview) => (7, clock.0),
+            Step::Final(verdict) => (8, verdict.0),
+            Step::Resume => (9, 0u32),
+        };
+        let mut name = b"tick".to_vec();
+        name.push(step);
+        name.extend(number.to_be_bytes());
+        name.extend(due.from.as_microsecond().to_be_bytes());
+        let command = Uuid::new_v5(&stream, &name);
+        Self {
+            command: CommandId(command),
+            expected_revision: None,
+            fingerprint: *command.as_bytes(),
+            actor: Actor { id: "timer".into(), role: Role::Timer, unit: "timer".into() },
+            lineage: Lineage::default(),
+        }
+    }
 }
 
 /// Where a command's events are.
