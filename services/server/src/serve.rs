@@ -204,14 +204,16 @@ impl Running {
         &self.timers
     }
 
-    /// Waits until every event of the log has been reacted to and every read model has taken in what that wrote.
+    /// Waits until what is due has happened, every event of the log has been reacted to, and every read model has taken in
+    /// what that wrote.
     pub async fn settled(&self) {
         loop {
+            self.timers.idle().await;
             let Some(head) = self.runner.log().head().position else { return };
             self.reactions.reached(head).await;
-            if self.runner.log().head().position == Some(head) {
-                // It has stopped, or it gets there.
-                let _ = self.tickets.wait_for(head, PROGRESS_EVERY).await;
+            // It has stopped, or it gets there.
+            let _ = self.tickets.wait_for(head, PROGRESS_EVERY).await;
+            if self.runner.log().head().position == Some(head) && self.timers.is_idle() {
                 return;
             }
         }

@@ -107,6 +107,23 @@ impl Timers {
         }
     }
 
+    /// Whether nothing is due that could be done now.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let held = self.held.lock().len();
+        let due = self.tickets.due_by(self.runner.clock().now(), held + 1);
+        !due.into_iter().any(|(ticket, step)| self.may_try(ticket, step))
+    }
+
+    /// Waits until nothing is due that could be done now.
+    pub async fn idle(&self) {
+        let mut progress = self.tickets.progress();
+        while !self.is_idle() {
+            // A step that is given up moves no read model.
+            let _ = tokio::time::timeout(RETRY_FIRST, progress.changed()).await;
+        }
+    }
+
     /// Waits for the next moment at which there is something to do.
     async fn next(&self) {
         let now = self.runner.clock().now();
