@@ -77,6 +77,8 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Requests that one connection may have under way.
     pub streams_per_connection_max: u32,
+    /// Subscriptions open at once, over all connections; the next one is refused with RESOURCE_EXHAUSTED.
+    pub subscriptions_max: usize,
     /// Commands being decided at once, over all connections.
     pub commands_in_flight_max: usize,
     /// Commands waiting for their turn; the next one is refused with RESOURCE_EXHAUSTED.
@@ -90,6 +92,7 @@ impl Default for Limits {
         Self {
             message_bytes_max: 4 << 20,
             streams_per_connection_max: 1024,
+            subscriptions_max: 4096,
             commands_in_flight_max: 1024,
             commands_queued_max: 8192,
             drain_seconds_max: 10,

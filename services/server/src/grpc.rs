@@ -24,6 +24,8 @@ mod rows;
 mod supervision;
 mod take_in;
 
+pub(crate) use self::error::{informed, later};
+
 pub use self::call::CallLayer;
 pub use self::command::Api;
 pub use self::rows::rows;

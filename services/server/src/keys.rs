@@ -295,6 +295,12 @@ impl KeyStore {
         self.keyed_hash(b"command\0", bytes)
     }
 
+    /// What makes a resume token of a stream ours.
+    #[must_use]
+    pub fn stream_seal(&self, bytes: &[u8]) -> [u8; 16] {
+        self.keyed_hash(b"stream\0", bytes)
+    }
+
     fn keyed_hash(&self, domain: &[u8], bytes: &[u8]) -> [u8; 16] {
         let mut context = hmac::Context::with_key(&self.index_key);
         context.update(domain);

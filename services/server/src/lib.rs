@@ -10,6 +10,7 @@ pub mod reactions;
 pub mod runner;
 pub mod seal;
 pub mod serve;
+pub mod stream;
 pub mod telemetry;
 pub mod time;
 pub mod timers;

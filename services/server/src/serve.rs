@@ -26,6 +26,7 @@ use crate::keys::{KeyStore, KeysError};
 use crate::reactions::Reactions;
 use crate::runner::{Bounds, Rules, Runner};
 use crate::seal::Sealer;
+use crate::stream::{StreamServer, Streams};
 use crate::time::{Clock, SystemClock};
 use crate::timers::Timers;
 use crate::tls::TlsError;
@@ -123,12 +124,30 @@ impl Server {
         let ticking = tokio::spawn(tick(Arc::clone(&timers), drain.clone()));
 
         let (verifier, issuer) = identity(&config)?;
+        let verifier = Arc::new(verifier);
+        let streams = Arc::new(Streams::new(
+            Arc::clone(&log),
+            sealer.clone(),
+            Arc::clone(&verifier),
+            config.limits.subscriptions_max,
+            drain.clone(),
+        ));
+        let streaming = tokio::spawn(watch(Arc::clone(&streams)));
         let api = Api::new(Arc::clone(&runner), Arc::clone(&tickets), sealer);
         let listener = listen(config.listen).await?;
         let addr =
             listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
         let health = HealthReporter::new();
-        let serving = router::serve(&config, api, verifier, &health, listener, drain.clone()).await?;
+        let serving = router::serve(
+            &config,
+            api,
+            verifier,
+            StreamServer::new(streams),
+            &health,
+            listener,
+            drain.clone(),
+        )
+        .await?;
         let (stop, asked) = mpsc::channel(2);
         let time_max = config.limits.drain();
         let served = tokio::spawn({
@@ -146,6 +165,7 @@ impl Server {
             reacting,
             reactions,
             ticking,
+            streaming,
             timers,
             runner,
             tickets,
@@ -165,6 +185,7 @@ pub struct Running {
     reacting: JoinHandle<()>,
     reactions: Arc<Reactions>,
     ticking: JoinHandle<()>,
+    streaming: JoinHandle<()>,
     timers: Arc<Timers>,
     runner: Arc<Runner>,
     tickets: Arc<Tickets>,
@@ -266,6 +287,7 @@ impl Running {
         self.drain.start();
         self.reacting.await?;
         self.ticking.await?;
+        self.streaming.await?;
         // After the last append was answered: whoever was cut off is told that the log is closed.
         self.runner.log().close().await?;
         self.following.await?;
@@ -299,6 +321,10 @@ async fn last_recorded_at(log: &dyn EventLog) -> Result<Timestamp, ServeError> {
 
 async fn follow(tickets: Arc<Tickets>, log: Arc<dyn EventLog>) {
     tickets.follow(log).await;
+}
+
+async fn watch(streams: Arc<Streams>) {
+    streams.watch().await;
 }
 
 async fn tick(timers: Arc<Timers>, drain: Drain) {

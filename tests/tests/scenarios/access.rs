@@ -13,6 +13,7 @@ use tonic::Code;
 
 /// What domain.md sections 3 and 5 say, method by method. Whoever is not named may not.
 const MAY: &str = "
+StreamService Subscribe: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 DeskService TakeIn: desk
 DeskService AddOutsideRequest: desk
 DeskService Attach: desk investigation dispatch unit inspection reporting assessment supervisor

@@ -17,12 +17,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_micros(1);
 
 async fn events(wire: &Wire, case: &Case) -> Vec<ev::Event> {
-    let shown = histories::events(wire, &case.ticket, &case.position()).await.unwrap();
+    let shown =
+        histories::events(wire, &case.ticket, &case.position()).await.expect("an auditor reads everything");
     shown.into_iter().filter_map(|shown| shown.event).collect()
 }
 
 async fn clock(wire: &Wire, case: &Case, kind: ClockKind) -> api::ClockView {
-    let state = case.state(wire).await.unwrap();
+    let state = case.state(wire).await.expect("the desk reads everything");
     state.clocks.into_iter().rfind(|clock| clock.kind() == kind).expect("such a clock")
 }
 

@@ -152,13 +152,13 @@ pub(crate) fn not_yours(whose: &str) -> RunError {
     Rejection::NotYours { whose: whose.to_owned() }.into()
 }
 
-fn later(code: Code, message: String, reason: &'static str, after: Duration) -> Status {
+pub(crate) fn later(code: Code, message: String, reason: &'static str, after: Duration) -> Status {
     let mut details = info(reason, None);
     details.set_retry_info(Some(after));
     Status::with_error_details(code, message, details)
 }
 
-fn informed(
+pub(crate) fn informed(
     code: Code,
     message: String,
     reason: &'static str,

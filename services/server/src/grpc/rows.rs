@@ -163,6 +163,12 @@ rows! { HISTORY, "HistoryService" {
     ];
 } }
 
+// Events carry their texts sealed; a unit's members follow what their own unit's orders are about.
+rows! { STREAM, "StreamService" {
+    "Subscribe": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
+} }
+
 /// All rows of the public services.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     let services = [
@@ -182,6 +188,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         NOTICE,
         CUSTOMER,
         HISTORY,
+        STREAM,
     ];
     services.into_iter().flatten()
 }

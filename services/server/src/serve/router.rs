@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::grpc::{Api, CallLayer, rows};
 use crate::identity::Verifier;
+use crate::stream::StreamServer;
 use crate::telemetry::RequestLayer;
 use crate::tls;
 
@@ -42,6 +43,7 @@ pub(super) const SERVICES: &[&str] = &[
     "duban.api.v1.ProblemService",
     "duban.api.v1.ReplyService",
     "duban.api.v1.ReportService",
+    "duban.api.v1.StreamService",
     "duban.api.v1.SupervisionService",
 ];
 
@@ -49,7 +51,8 @@ pub(super) const SERVICES: &[&str] = &[
 pub(super) async fn serve(
     config: &Config,
     api: Api,
-    verifier: Verifier,
+    verifier: Arc<Verifier>,
+    streams: StreamServer,
     health: &HealthReporter,
     listener: TcpListener,
     drain: Drain,
@@ -78,10 +81,11 @@ pub(super) async fn serve(
             let router = server
                 .layer(RequestLayer)
                 .layer(CallLayer)
-                .layer(GuardLayer::new(Arc::new(verifier), Arc::new(table)))
+                .layer(GuardLayer::new(verifier, Arc::new(table)))
                 .add_service(tonic_health::pb::health_server::HealthServer::new(
                     HealthService::from_health_reporter(health.clone()),
                 ))
+                .add_service(streams)
                 .add_service(reflection!(build_v1))
                 .add_service(reflection!(build_v1alpha));
             $(let router = router.add_service(
