@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::args::{Data, Output};
 use crate::failure::{Done, Failure};
+use crate::fanout::{self, Plan};
 use crate::output::{self, Progress, count, rate};
 use crate::{data, replay};
 
@@ -37,6 +38,27 @@ enum What {
     Replay {
         #[command(flatten)]
         data: Data,
+    },
+    /// Subscribers on one server: everybody gets every event, in order, once, and the writer goes on
+    #[command(
+        after_help = "Examples:\n  duban bench fanout\n  duban bench fanout --subscribers 100 --stalled 10 --events 20000 --seed 7\n\nJSON: {\"ok\", \"subscribers\", \"stalled\", \"events\", \"seed\", \"delivered\", \"delivered_per_second\", \"resumed\", \"gaps\", \"copies\",\n\"different\", \"fell_behind\", \"still_stalled\", \"appended_per_second_alone\", \"appended_per_second_with_stalled\",\n\"appended_per_second_with_all\", \"append_p99_us_alone\", \"append_p99_us_with_all\"}"
+    )]
+    Fanout {
+        /// Subscribers, the stalled ones among them
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        subscribers: usize,
+        /// Subscribers that read nothing until everything is written
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        stalled: usize,
+        /// Events that everybody gets
+        #[arg(long, value_name = "N", default_value_t = 200_000)]
+        events: u64,
+        /// How often a subscriber goes away at a random point and comes back, at the most
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        disconnects: u32,
+        /// Where they go away follows from this
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
     },
     /// Verifying a log, on all cores
     #[command(
@@ -90,6 +112,16 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     match &args.what {
         What::Log { data, seconds } => log(data, Duration::from_secs(*seconds), output),
         What::Replay { data } => replay(data, output),
+        What::Fanout { subscribers, stalled, events, disconnects, seed } => {
+            let plan = Plan {
+                subscribers: *subscribers,
+                stalled: *stalled,
+                events: *events,
+                disconnects_max: *disconnects,
+                seed: *seed,
+            };
+            fanout(plan, output)
+        }
         What::Verify { data } => verify(data, output),
     }
 }
@@ -137,6 +169,34 @@ fn log(data: &Data, each: Duration, output: Output) -> Result<Done, Failure> {
     line("scan, all cores", answer.scanned_events_per_second, "events/s")?;
     line("verify, all cores", answer.verified_bytes_per_second / 1_000_000, "MB/s")?;
     Ok(Done::Ok)
+}
+
+fn fanout(plan: Plan, output: Output) -> Result<Done, Failure> {
+    let dir = tempfile::tempdir().map_err(Failure::broken)?;
+    let progress = Progress::new("fan-out", "deliveries", 0);
+    let showing = |done, total| progress.set(done, total);
+    let report =
+        data::runtime()?.block_on(fanout::run(dir.path(), plan, &showing)).map_err(Failure::broken)?;
+    drop(progress);
+    if output == Output::Json {
+        output::json(&report)?;
+        return Ok(Done::holds(report.ok));
+    }
+    let line = |what: &str, figure: u64| output::text(&format!("{what:<52} {:>14}", count(figure)));
+    line("subscribers", report.subscribers as u64)?;
+    line("of them stalled until everything was written", report.still_stalled)?;
+    line("events received, all together", report.delivered)?;
+    line("a second", report.delivered_per_second)?;
+    line("went away and came back with a token", report.resumed)?;
+    line("gaps", report.gaps)?;
+    line("copies", report.copies)?;
+    line("subscribers whose events differ from the log", report.different)?;
+    line("events appended a second, nobody subscribed", report.appended_per_second_alone)?;
+    line("the same, with the stalled subscribers", report.appended_per_second_with_stalled)?;
+    line("the same, with all subscribers", report.appended_per_second_with_all)?;
+    line("an append's p99 in µs, nobody subscribed", report.append_p99_us_alone)?;
+    line("the same, with all subscribers", report.append_p99_us_with_all)?;
+    Ok(Done::holds(report.ok))
 }
 
 fn replay(data: &Data, output: Output) -> Result<Done, Failure> {

@@ -91,6 +91,13 @@ impl Bearer {
     }
 }
 
+impl Bearer {
+    /// Puts the token on a request.
+    pub(crate) fn sign<T>(self, request: &mut Request<T>) {
+        request.metadata_mut().insert("authorization", self.0);
+    }
+}
+
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());

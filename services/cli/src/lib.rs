@@ -14,6 +14,7 @@ pub mod departments;
 pub mod drive;
 mod drive_verb;
 mod failure;
+pub mod fanout;
 mod generate;
 mod history;
 mod import;
