@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::policy::Policy;
+use duban_log::EventLog;
 use duban_server::config::{Config, File, Flags};
 use duban_server::serve::{Running, Server};
 use duban_server::time::{Clock, VirtualClock};
@@ -77,6 +78,12 @@ impl Inside {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The log below it, to write what no caller would.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        self.running.runner().log()
     }
 
     /// Its clock.

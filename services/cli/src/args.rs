@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{bench, check, demo_verb, drive_verb, generate, history, import, replay, serve};
+use crate::{bench, check, demo_verb, drive_verb, generate, history, import, replay, serve, watch};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -53,7 +53,9 @@ pub(crate) enum Verb {
     Generate(generate::Args),
     /// Show what happened to a ticket, and how it stands or stood
     History(history::Args),
-    /// Measure the log, replay or verification on this machine
+    /// Follow a server's events as they come
+    Watch(watch::Args),
+    /// Measure the log, replay, verification or the fan-out on this machine
     Bench(bench::Args),
 }
 

@@ -175,6 +175,15 @@ pub fn everybody() -> Vec<(Role, String)> {
     departments.chain(of_units(Role::Unit)).chain(of_units(Role::Supervisor)).collect()
 }
 
+/// A connection that notices when the other side is gone.
+fn endpoint(url: &str) -> Result<Endpoint, CallError> {
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|source| CallError::Address { url: url.to_owned(), source })?;
+    Ok(endpoint
+        .http2_keep_alive_interval(std::time::Duration::from_secs(10))
+        .keep_alive_timeout(std::time::Duration::from_secs(10)))
+}
+
 /// All departments, each at its own desk.
 #[derive(Clone, Debug)]
 pub struct Office {
@@ -225,11 +234,19 @@ impl Office {
     /// # Errors
     /// [`CallError::Address`] and [`CallError::Connect`].
     pub async fn connect(url: &str, tokens: Tokens) -> Result<Self, CallError> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|source| CallError::Address { url: url.to_owned(), source })?
-            .http2_keep_alive_interval(std::time::Duration::from_secs(10))
-            .keep_alive_timeout(std::time::Duration::from_secs(10))
-            .timeout(std::time::Duration::from_secs(30));
+        let endpoint = endpoint(url)?.timeout(std::time::Duration::from_secs(30));
+        Self::over(endpoint, url, tokens).await
+    }
+
+    /// Connects to a server for streams, which have no end and so no deadline.
+    ///
+    /// # Errors
+    /// [`CallError::Address`] and [`CallError::Connect`].
+    pub async fn connect_for_streams(url: &str, tokens: Tokens) -> Result<Self, CallError> {
+        Self::over(endpoint(url)?, url, tokens).await
+    }
+
+    async fn over(endpoint: Endpoint, url: &str, tokens: Tokens) -> Result<Self, CallError> {
         let channel =
             endpoint.connect().await.map_err(|source| CallError::Connect { url: url.to_owned(), source })?;
         Ok(Self { channel, tokens })

@@ -23,6 +23,7 @@ mod readonly;
 mod replay;
 mod serve;
 pub mod walk;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::run(args, output),
         Verb::Generate(args) => generate::run(args, output),
         Verb::History(args) => history::run(args, output),
+        Verb::Watch(args) => watch::run(args, output),
         Verb::Bench(args) => bench::run(args, output),
     };
     failure::exit(&outcome)

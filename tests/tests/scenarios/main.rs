@@ -10,6 +10,7 @@ mod import;
 mod repeats;
 mod restart;
 mod sealed;
+mod streams;
 mod survival;
 mod turns;
 

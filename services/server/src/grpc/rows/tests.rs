@@ -101,6 +101,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("HistoryService/ListEvents",                 "+ + + o + + + + + +"),
     ("HistoryService/ListTickets",                "+ + + + + + + + + +"),
     ("HistoryService/GetHead",                    "+ + + + + + + + + +"),
+    ("StreamService/Subscribe",                   "+ + + o + + + + + +"),
 ];
 
 fn table() -> AccessTable {
