@@ -94,14 +94,10 @@ fn follower(streams: Arc<Streams>, request: &tonic::Request<SubscribeRequest>) -
     }
     let heartbeat = heartbeat(asked)?;
     let after = match &asked.from {
-        None | Some(From::Now(true)) => *streams.grown.borrow(),
+        Some(From::Now(true)) => *streams.grown.borrow(),
         Some(From::Start(true)) => None,
-        Some(From::Start(false) | From::Now(false)) => {
-            return Err(RunError::field(
-                "from",
-                "says no: leave it out, or set one of `start`, `now` and `token`",
-            )
-            .into());
+        None | Some(From::Start(false) | From::Now(false)) => {
+            return Err(RunError::field("from", "is required: set one of `start`, `now` and `token`").into());
         }
         Some(From::Token(token)) => {
             let unfit = |unfit: Unfit| RunError::field("token", unfit.problem());
@@ -173,7 +169,7 @@ impl Decoder for Encoded {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<SubscribeRequest>, Status> {
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        let malformed = |error: prost::DecodeError| Status::internal(error.to_string());
+        let malformed = |error: prost::DecodeError| Status::invalid_argument(error.to_string());
         SubscribeRequest::decode(bytes).map(Some).map_err(malformed)
     }
 }
