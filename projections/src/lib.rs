@@ -1,6 +1,7 @@
 //! Read models, one file per question. Each folds the log's events and nothing else, so each can be dropped and rebuilt.
 
 mod decode;
+pub mod table;
 mod tickets;
 
 pub use decode::{
