@@ -157,7 +157,7 @@ pub struct Service {
 }
 
 /// Where the service is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Area {
     /// Province, as policies name it (`henan`).
     pub province: String,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::Role;
 use crate::chain::{Answer, Attempt, FeedbackPassed, Stage};
@@ -23,7 +24,8 @@ use crate::order::Order;
 use crate::verdict::Verdict;
 
 /// How a ticket ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// Closed with a certificate.
     Closed,

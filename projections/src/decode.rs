@@ -4,9 +4,9 @@ use duban_aggregates::customer;
 use duban_aggregates::ids::{CustomerId, TicketId};
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
-use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::ticket;
 use duban_codec::{CodecError, StoredEvent};
-use duban_log::Recorded;
+use duban_log::{Position, Recorded, View};
 
 /// A stored event that cannot be read. Readers stop here, loudly: an unknown type or field is never passed over.
 #[derive(Debug, thiserror::Error)]
@@ -16,17 +16,20 @@ pub struct Undecodable {
     pub stream: String,
     /// Revision.
     pub revision: u64,
+    /// Place in the whole log, where that is known.
+    pub position: Option<Position>,
     /// Stored type name.
     pub kind: String,
     /// Why.
     pub source: Box<CodecError>,
 }
 
-fn undecodable(recorded: &Recorded) -> impl Fn(CodecError) -> Undecodable + '_ {
+fn undecodable<'e>(event: &'e StoredEvent<'_>) -> impl Fn(CodecError) -> Undecodable + 'e {
     |source| Undecodable {
-        stream: recorded.stream.to_string(),
-        revision: recorded.revision,
-        kind: recorded.kind.to_string(),
+        stream: event.stream.to_owned(),
+        revision: event.revision,
+        position: event.position.map(Position::new),
+        kind: event.kind.to_owned(),
         source: Box::new(source),
     }
 }
@@ -48,12 +51,33 @@ pub fn stored(recorded: &Recorded) -> StoredEvent<'_> {
     }
 }
 
+/// An event where it lies in the log's buffer, as the codec reads it. Tags are left out: folds have no use for them.
+#[must_use]
+pub fn viewed<'v>(view: &View<'v>) -> StoredEvent<'v> {
+    StoredEvent {
+        id: view.id,
+        stream: view.stream,
+        revision: view.revision,
+        position: Some(view.position.get()),
+        kind: view.kind,
+        occurred_at: view.occurred_at,
+        recorded_at: view.recorded_at,
+        tags: &[],
+        metadata: view.metadata,
+        payload: view.payload,
+    }
+}
+
 /// What folds need of everything around an event.
 ///
 /// # Errors
 /// [`Undecodable`].
 pub fn meta(recorded: &Recorded) -> Result<Meta, Undecodable> {
-    duban_codec::decode_meta(&stored(recorded)).map_err(undecodable(recorded))
+    meta_of(&stored(recorded))
+}
+
+fn meta_of(event: &StoredEvent<'_>) -> Result<Meta, Undecodable> {
+    duban_codec::decode_meta(event).map_err(undecodable(event))
 }
 
 /// A stored event of a ticket.
@@ -61,21 +85,29 @@ pub fn meta(recorded: &Recorded) -> Result<Meta, Undecodable> {
 /// # Errors
 /// [`Undecodable`].
 pub fn ticket_event(recorded: &Recorded) -> Result<ticket::Event, Undecodable> {
-    duban_codec::decode_ticket(&recorded.kind, &recorded.payload).map_err(undecodable(recorded))
+    ticket_event_of(&stored(recorded))
 }
 
-/// Folds one stored event of a ticket.
+pub(crate) fn ticket_event_of(event: &StoredEvent<'_>) -> Result<ticket::Event, Undecodable> {
+    duban_codec::decode_ticket(event.kind, event.payload).map_err(undecodable(event))
+}
+
+/// What happened to a ticket, and everything around it.
 ///
 /// # Errors
 /// [`Undecodable`].
-pub fn fold_ticket(ticket: Option<Ticket>, recorded: &Recorded) -> Result<Option<Ticket>, Undecodable> {
-    Ok(ticket::evolve(ticket, &ticket_event(recorded)?, &meta(recorded)?))
+pub(crate) fn happened(event: &StoredEvent<'_>) -> Result<(ticket::Event, Meta), Undecodable> {
+    Ok((ticket_event_of(event)?, meta_of(event)?))
 }
 
 /// The ticket that an event is about, by its stream's name.
 #[must_use]
 pub fn ticket_of(recorded: &Recorded) -> Option<TicketId> {
-    let (prefix, id) = recorded.stream.as_str().split_once('-')?;
+    ticket_named(recorded.stream.as_str())
+}
+
+pub(crate) fn ticket_named(stream: &str) -> Option<TicketId> {
+    let (prefix, id) = stream.split_once('-')?;
     let kinds = [Kind::Complaint, Kind::Fault, Kind::Install];
     kinds.iter().find(|kind| kind.name() == prefix)?;
     uuid::Uuid::parse_str(id).ok().map(TicketId)
@@ -85,13 +117,12 @@ pub fn ticket_of(recorded: &Recorded) -> Option<TicketId> {
 ///
 /// # Errors
 /// [`Undecodable`].
-pub fn customer_event(recorded: &Recorded) -> Result<customer::Event, Undecodable> {
-    duban_codec::decode_customer(&recorded.kind, &recorded.payload).map_err(undecodable(recorded))
+pub(crate) fn customer_event(event: &StoredEvent<'_>) -> Result<customer::Event, Undecodable> {
+    duban_codec::decode_customer(event.kind, event.payload).map_err(undecodable(event))
 }
 
-/// The customer that an event is about, by its stream's name.
-#[must_use]
-pub fn customer_of(recorded: &Recorded) -> Option<CustomerId> {
-    let id = recorded.stream.as_str().strip_prefix("customer-")?;
+/// The customer that a stream is about.
+pub(crate) fn customer_named(stream: &str) -> Option<CustomerId> {
+    let id = stream.strip_prefix("customer-")?;
     uuid::Uuid::parse_str(id).ok().map(CustomerId)
 }

@@ -1,10 +1,17 @@
 //! Read models, one file per question. Each folds the log's events and nothing else, so each can be dropped and rebuilt.
 
+mod customers;
 mod decode;
+mod projection;
 pub mod table;
 mod tickets;
 
-pub use decode::{
-    Undecodable, customer_event, customer_of, fold_ticket, meta, stored, ticket_event, ticket_of,
+pub use customers::{CustomerFold, Customers};
+pub use decode::{Undecodable, meta, stored, ticket_event, ticket_of, viewed};
+pub use projection::{
+    Fold, FoldError, Home, OnProgress, Projection, Rebuilt, Standing, Stopped, Taken, rebuild,
 };
-pub use tickets::{Counts, Key, Order, Row, Stopped, Tickets, Wanted};
+pub use tickets::{
+    Among, Counts, Ends, InHand, InStage, Kept, Listed, OpenOrder, Order, Outside, Place, Query, Row,
+    TicketFold, Tickets, Work,
+};

@@ -133,6 +133,8 @@ fn row_hash(key: &[u8], value: &[u8]) -> u128 {
 struct Overlay {
     fresh: Changes,
     writing: Arc<Changes>,
+    /// How far the log was folded into what is being written.
+    until: Option<Position>,
 }
 
 /// Rows in the order of their keys.
@@ -158,6 +160,7 @@ impl Table {
             return Err(Unusable::Missing);
         }
         let damaged = |error: TableError| Unusable::Damaged(error.to_string());
+        wait_until_closed(path).map_err(damaged)?;
         let db = guarded(|| config(path).open()).map_err(damaged)?;
         let stored = |key: &[u8]| guarded(|| db.get(key)).map_err(damaged);
         let made = stored(MADE_WITH)?.ok_or_else(|| Unusable::Damaged("it was never finished".to_owned()))?;
@@ -282,20 +285,34 @@ impl Table {
         self.stated.lock().reached
     }
 
-    /// Writes what has changed so far, and that the log was folded up to `reached`, in one batch. Takes as long as the disk
-    /// does; changes and reads go on beside it.
+    /// Rows that are changed since the last [`Table::seal`].
+    #[must_use]
+    pub fn fresh(&self) -> usize {
+        self.overlay.read().fresh.len()
+    }
+
+    /// Sets apart what has changed so far, which is everything up to `reached`: what changes from now on belongs to the next
+    /// write.
+    pub fn seal(&self, reached: Option<Position>) {
+        // Nobody seals while a batch is on its way: it would be taken for written with it.
+        let _stated = self.stated.lock();
+        let mut overlay = self.overlay.write();
+        let fresh = std::mem::take(&mut overlay.fresh);
+        // Something is left there only where a write failed, or has not begun.
+        Arc::make_mut(&mut overlay.writing).extend(fresh);
+        overlay.until = reached;
+    }
+
+    /// Writes what was sealed, and how far the log was folded, in one batch. Takes as long as the disk does; changes and reads
+    /// go on beside it.
     ///
     /// # Errors
     /// [`TableError`]; what was not written stays readable.
-    pub fn write(&self, reached: Option<Position>) -> Result<(), TableError> {
-        // Held throughout: one batch at a time, in order.
+    pub fn write_sealed(&self) -> Result<(), TableError> {
         let mut stated = self.stated.lock();
-        let writing = {
-            let mut overlay = self.overlay.write();
-            let fresh = std::mem::take(&mut overlay.fresh);
-            // Something is left there only after a write that failed.
-            Arc::make_mut(&mut overlay.writing).extend(fresh);
-            Arc::clone(&overlay.writing)
+        let (writing, reached) = {
+            let overlay = self.overlay.read();
+            (Arc::clone(&overlay.writing), overlay.until)
         };
         let mut after = Stated { reached, ..*stated };
         let mut batch = sled::Batch::default();
@@ -320,13 +337,22 @@ impl Table {
         Ok(())
     }
 
+    /// Seals and writes.
+    ///
+    /// # Errors
+    /// [`TableError`]; what was not written stays readable.
+    pub fn write(&self, reached: Option<Position>) -> Result<(), TableError> {
+        self.seal(reached);
+        self.write_sealed()
+    }
+
     /// Fills a table that nobody reads yet: written at once where enough has gathered.
     ///
     /// # Errors
     /// [`TableError`].
     pub fn fill(&self, changes: Changes) -> Result<(), TableError> {
         self.change(changes);
-        if self.overlay.read().fresh.len() >= FILLED_AT_ONCE { self.write(None) } else { Ok(()) }
+        if self.fresh() >= FILLED_AT_ONCE { self.write(None) } else { Ok(()) }
     }
 
     /// Hands what is written to the system. It is no fsync, and need not be one.
@@ -448,6 +474,7 @@ pub fn end_of(prefix: &[u8]) -> Key {
 /// [`TableError::Directory`].
 pub fn swap(built: &Path, path: &Path) -> Result<(), TableError> {
     let old = path.with_extension("old");
+    wait_until_closed(built)?;
     delete(&old)?;
     if path.exists() {
         rename(path, &old)?;
@@ -463,12 +490,29 @@ pub fn swap(built: &Path, path: &Path) -> Result<(), TableError> {
 pub fn delete(path: &Path) -> Result<(), TableError> {
     // It may be a file that somebody left there.
     let deleted = match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(found) if found.is_dir() => {
+            wait_until_closed(path)?;
+            std::fs::remove_dir_all(path)
+        }
         Ok(_) => std::fs::remove_file(path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => Err(error),
     };
     deleted.map_err(directory("delete", path))
+}
+
+/// A store that was dropped a moment ago is written to the end by threads of its own, which hold its lock meanwhile.
+fn wait_until_closed(path: &Path) -> Result<(), TableError> {
+    let file = match std::fs::File::open(path.join("db")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(directory("open", path)(error)),
+    };
+    if file.try_lock().is_err() {
+        tracing::debug!(store = %path.display(), "waiting until whoever has the store open has closed it");
+        file.lock().map_err(directory("lock", path))?;
+    }
+    Ok(())
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), TableError> {

@@ -5,6 +5,7 @@
 //! moment, in the order of the moments, before the command itself is looked at.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::run::Clock;
 use super::{ClockKind, Event, Rung, Subject};
@@ -18,7 +19,8 @@ use crate::steps::Steps;
 use crate::verdict;
 
 /// Something that happens by itself. At one moment steps happen in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Step {
     /// A year was published that made a deadline provisional: it is stated again.
     Restate(ClockNo),
@@ -35,7 +37,7 @@ pub enum Step {
 }
 
 /// A step and its moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DueStep {
     /// From this moment on it has happened. Exactly at due is on time: a breach is one microsecond after its due moment.
     pub from: Timestamp,

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use duban_aggregates::calendar::Calendar;
 use duban_aggregates::ids::{CommandId, TicketId};
@@ -143,31 +142,18 @@ pub(crate) fn fold(reader: &Reader, progress: &Progress) -> Result<Folded, Failu
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let rounds = usize::try_from(reader.head().size / EVENTS_AT_ONCE).unwrap_or(usize::MAX).saturating_add(1);
     let parts = threads.saturating_mul(rounds);
-    let next = AtomicUsize::new(0);
     let all = Mutex::new(Folded::default());
-    let work = || -> Result<(), Failure> {
-        loop {
-            let part = next.fetch_add(1, Ordering::Relaxed);
-            if part >= parts {
-                return Ok(());
-            }
-            let mut streams = Streams::new(progress);
-            reader.scan_part(part, parts, |view| {
-                // Part 0 is handed every event whose stream cannot be named, which `take` reports.
-                debug_assert!(part_of(view.stream, parts) == part || part == 0);
-                streams.take(view);
-                Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
-            })?;
-            let folded = streams.finish();
-            all.lock().join(folded);
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.min(parts)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    duban_log::each_part(parts, |part| -> Result<(), Failure> {
+        let mut streams = Streams::new(progress);
+        reader.scan_part(part, parts, |view| {
+            // Part 0 is handed every event whose stream cannot be named, which `take` reports.
+            debug_assert!(part_of(view.stream, parts) == part || part == 0);
+            streams.take(view);
+            Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
+        })?;
+        let folded = streams.finish();
+        all.lock().join(folded);
+        Ok(())
     })?;
     Ok(all.into_inner())
 }

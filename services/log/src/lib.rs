@@ -29,6 +29,6 @@ pub use event::{
 pub use filter::Filter;
 pub use header::{View, leaf_hash};
 pub use memory::MemoryLog;
-pub use reader::{Reader, part_of};
+pub use reader::{Reader, each_part, part_of};
 pub use segmented::{Fatal, Options, SegmentedLog};
 pub use verify::{Progress, Report, verify, verify_on};

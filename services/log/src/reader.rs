@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -215,6 +216,36 @@ impl Reader {
     pub fn consistency_proof(&self, old: u64, size: u64) -> Result<Vec<Hash>, Error> {
         self.store()?.consistency_proof(old, size)
     }
+}
+
+/// Works through `parts` parts of the streams on all cores, a part at a time each; see [`Reader::scan_part`].
+///
+/// # Errors
+/// The first that any thread meets. Parts that were begun are finished, no other is begun.
+pub fn each_part<E: Send>(parts: usize, work: impl Fn(usize) -> Result<(), E> + Sync) -> Result<(), E> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parts);
+    let next = AtomicUsize::new(0);
+    let run = || -> Result<(), E> {
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part >= parts {
+                return Ok(());
+            }
+            if let Err(error) = work(part) {
+                next.store(parts, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<(), E>>| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        // All are joined before the first error ends it: a panic must not be swallowed behind one.
+        threads.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// Which of `parts` parts a stream belongs to.
