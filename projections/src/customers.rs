@@ -61,8 +61,9 @@ impl Fold for CustomerFold {
     async fn take(&self, table: &Table, _: &dyn EventLog, events: &[Recorded]) -> Taken {
         let mut taken = Taken::default();
         for event in events {
-            let changed =
-                said(&stored(event)).map_err(FoldError::from).and_then(|said| Ok(change(table, said)?));
+            let changed = said(&stored(event))
+                .map_err(FoldError::from)
+                .and_then(|said| Ok(change(table, said.as_ref())?));
             match changed {
                 Ok(changes) => table.change(changes),
                 Err(error) => return Taken { error: Some(error), ..taken },
@@ -81,7 +82,7 @@ impl Fold for CustomerFold {
                 read(std::mem::take(&mut untold));
             }
             if ticket_named(view.stream).is_none_or(|_| view.revision == 0) {
-                table.fill(change(table, said(&viewed(view))?)?)?;
+                table.fill(change(table, said(&viewed(view))?.as_ref())?)?;
             }
             Ok::<_, FoldError>(ControlFlow::Continue(()))
         })?;
@@ -112,17 +113,17 @@ fn said(event: &StoredEvent<'_>) -> Result<Option<Said>, Undecodable> {
     })
 }
 
-fn change(table: &Table, said: Option<Said>) -> Result<Changes, TableError> {
+fn change(table: &Table, said: Option<&Said>) -> Result<Changes, TableError> {
     let mut changes = Changes::new();
     match said {
-        Some(Said::Has(customer, phone_hash)) => {
+        Some(&Said::Has(customer, phone_hash)) => {
             let key = by_phone(&phone_hash);
             if table.get(&key)?.is_none() {
                 changes.insert(key, Some(customer.0.as_bytes().to_vec()));
                 changes.insert([&phones(customer)[..], &phone_hash].concat(), Some(Vec::new()));
             }
         }
-        Some(Said::Erased(customer)) => {
+        Some(&Said::Erased(customer)) => {
             let of_theirs = phones(customer);
             for (key, _) in table.page(&of_theirs, &table::end_of(&of_theirs), false, usize::MAX)? {
                 changes.insert([&[BY_PHONE], &key[of_theirs.len()..]].concat(), None);

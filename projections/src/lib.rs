@@ -9,9 +9,10 @@ mod tickets;
 pub use customers::{CustomerFold, Customers};
 pub use decode::{Undecodable, meta, stored, ticket_event, ticket_of, viewed};
 pub use projection::{
-    Fold, FoldError, Home, OnProgress, Projection, Rebuilt, Standing, Stopped, Taken, rebuild,
+    Fold, FoldError, Home, Inspected, OnProgress, Projection, Rebuilt, Standing, Stopped, Taken, inspect,
+    rebuild,
 };
 pub use tickets::{
     Among, Counts, Ends, InHand, InStage, Kept, Listed, OpenOrder, Order, Outside, Place, Query, Row,
-    TicketFold, Tickets, Work,
+    TicketFold, Tickets, Work, WorkPlace,
 };

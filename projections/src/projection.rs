@@ -368,6 +368,24 @@ fn build<F: Fold>(
     Ok(opened.map_err(unusable)?.0)
 }
 
+/// What lies in the directory of a projection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The projection.
+    pub name: &'static str,
+    /// The version of its rows.
+    pub version: u32,
+    /// How far the log was folded into it, and how many rows it has; or why it will be built anew.
+    pub found: Result<(Option<Position>, u64), Unusable>,
+}
+
+/// Looks at a projection's table, reading it through. Nobody else may have it open.
+pub fn inspect<F: Fold>(fold: &F, home: &Home, log_end: Option<Position>) -> Inspected {
+    let opened = Table::open(&home.table::<F>(), &made_with(fold), log_end);
+    let found = opened.map(|(table, reached)| (reached, table.rows()));
+    Inspected { name: F::NAME, version: F::VERSION, found }
+}
+
 /// What a rebuild of a table says: what was there, and what is there now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {

@@ -30,6 +30,9 @@ pub type Tickets = Projection<TicketFold>;
 /// Rows read at a time while something is summed up over an index.
 const PAGE: usize = 1_024;
 
+/// Where a worklist goes on: after this entry.
+pub type WorkPlace = (Place, OrderNo);
+
 /// An entry of a worklist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -134,24 +137,27 @@ impl Tickets {
         Ok(self.list(&Query::of(Among::Customer(customer)), &|_| true)?.rows)
     }
 
-    /// What a unit or department has to do, the nearest due moment first, after an entry; and whether there may be more.
+    /// What a unit or department has to do, the nearest due moment first, after an entry; and where to go on, where there is
+    /// more.
     ///
     /// # Errors
     /// [`Stopped::Table`].
     pub fn worklist(
         &self,
         unit: &str,
-        after: Option<(Place, OrderNo)>,
+        after: Option<WorkPlace>,
         limit: usize,
-    ) -> Result<(Vec<Work>, bool), Stopped> {
+    ) -> Result<(Vec<Work>, Option<WorkPlace>), Stopped> {
         self.ask(|table| {
             let span = Span::to_do(unit);
             let from = after.map_or(span.from, |entry| keys::after_work(unit, entry));
             let mut entries = table.page(&from, &span.to, false, limit.saturating_add(1))?;
             let more = entries.len() > limit;
             entries.truncate(limit);
+            let last = entries.last().filter(|_| more);
+            let next = last.map(|(key, _)| keys::work_of(key).ok_or_else(foreign)).transpose()?;
             let work = |(key, _): &Pair| {
-                let (ticket, order) = keys::work_of(key).ok_or_else(foreign)?;
+                let ((_, ticket), order) = keys::work_of(key).ok_or_else(foreign)?;
                 // A ticket that changes between the two reads shows as it stands now.
                 let Some(row) = row_of(table, ticket)? else { return Ok(None) };
                 let order = row.orders.iter().find(|open| open.order == order).cloned();
@@ -159,7 +165,7 @@ impl Tickets {
             };
             let work: Result<Vec<_>, TableError> =
                 entries.iter().filter_map(|e| work(e).transpose()).collect();
-            Ok((work?, more))
+            Ok((work?, next))
         })
     }
 

@@ -222,7 +222,7 @@ async fn boards_add_up_to_the_open_tickets() {
         let orders = open.iter().flat_map(|ticket| &ticket.orders);
         let theirs = orders.filter(|order| order.unit.as_str() == unit && order.is_open()).count();
         assert_eq!(work.iter().filter(|work| work.order.is_some()).count(), theirs);
-        assert!(!more);
+        assert_eq!(more, None);
         let due: Vec<_> = work.iter().filter_map(|work| work.order.as_ref()?.due).collect();
         assert!(due.is_sorted(), "{due:?}");
     }

@@ -70,6 +70,7 @@ pub async fn tickets_that(
             page_size: PAGE,
             page_token,
             order_by: String::new(),
+            with_total: false,
         };
         let page: api::ListTicketsResponse =
             wire.ask("HistoryService/ListTickets", &auditor(), &request).await?;

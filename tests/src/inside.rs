@@ -149,6 +149,14 @@ impl Inside {
         Self::over(directory, clock).await
     }
 
+    /// The same, with something done to its directory while it is down.
+    pub async fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
+        let Self { running, clock, badges: _, directory } = self;
+        running.stop().await.expect("the server stops");
+        meanwhile();
+        Self::over(directory, clock).await
+    }
+
     /// Stops it in good order.
     pub async fn stop(self) {
         self.running.stop().await.expect("the server stops");

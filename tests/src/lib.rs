@@ -5,7 +5,7 @@
 //! - [`script`] and [`commands`] are the departments' commands, one after the other, from intake to certificate.
 //! - [`inside`] starts a server in this process on a clock moved by hand; [`outside`] starts the built binary.
 //! - [`histories`] reads everything that happened, to be compared with what was read before.
-//! - [`survival`] and [`load`] are what the binaries of the same names do.
+//! - [`survival`], [`load`] and [`reads`] are what the binaries of the same names do.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -18,6 +18,7 @@ pub mod histories;
 pub mod inside;
 pub mod load;
 pub mod outside;
+pub mod reads;
 pub mod refusal;
 pub mod repository;
 pub mod script;

@@ -6,6 +6,7 @@ use super::*;
 
 const MAKE: &str = "test 1";
 
+#[allow(clippy::unnecessary_wraps, reason = "the end of a log that holds something")]
 fn at(position: u64) -> Option<Position> {
     Some(Position::new(position))
 }

@@ -36,6 +36,9 @@ pub(super) const COUNTS: &[u8] = b"s";
 /// Whole seconds that holders had tickets before they went on, by holder.
 pub(super) const CUSTODY: u8 = b'u';
 
+/// Where what has no due moment is sorted in: a moment that microseconds can say, unlike the very last one.
+pub(super) const NEVER: Timestamp = Timestamp::constant(253_402_207_200, 0);
+
 /// Where a list goes on: after this moment and ticket.
 pub type Place = (Timestamp, TicketId);
 
@@ -161,7 +164,7 @@ pub(super) fn index(row: &Row) -> Vec<Pair> {
     if !row.is_open() {
         return entries;
     }
-    let due = |due: Option<Timestamp>| moment(due.unwrap_or(Timestamp::MAX));
+    let due = |due: Option<Timestamp>| moment(due.unwrap_or(NEVER));
     let stage = [stage_number(row.stage), kind_number(row.kind)];
     let since = |at: Timestamp| at.as_microsecond().to_be_bytes().to_vec();
     entries.push((begun(ON_CHAIN, &[&stage, &taken_in, ticket]), since(row.kept.stage_since)));
@@ -183,10 +186,11 @@ pub(super) fn ticket_of(key: &[u8]) -> Option<TicketId> {
     Uuid::from_slice(id).ok().map(TicketId)
 }
 
-/// Ticket and order of an entry of a worklist; order 0 is the ticket itself, with its stage's department.
-pub(super) fn work_of(key: &[u8]) -> Option<(TicketId, OrderNo)> {
+/// Due moment, ticket and order of an entry of a worklist; order 0 is the ticket itself, with its stage's department.
+pub(super) fn work_of(key: &[u8]) -> Option<(Place, OrderNo)> {
     let (before, order) = key.split_at_checked(key.len().checked_sub(4)?)?;
-    Some((ticket_of(before)?, OrderNo(u32::from_be_bytes(order.try_into().ok()?))))
+    let due = read_moment(before.get(before.len().checked_sub(24)?..before.len() - 16)?)?;
+    Some(((due, ticket_of(before)?), OrderNo(u32::from_be_bytes(order.try_into().ok()?))))
 }
 
 /// The first key of a worklist after an entry.
@@ -310,7 +314,7 @@ mod tests {
     fn steps_sort_as_they_happen_and_are_read_back() {
         let at = |micros| Timestamp::from_microsecond(micros).unwrap();
         let mut steps = Vec::new();
-        for from in [Timestamp::MIN, at(-1), at(0), at(1), at(1_700_000_000_000_000)] {
+        for from in [NEVER, Timestamp::MIN, at(-1), at(0), at(1), at(1_700_000_000_000_000)] {
             steps.push(DueStep { from, step: Step::Resume });
             for number in [1, 2, 300] {
                 let clock = ClockNo(number);

@@ -89,7 +89,7 @@ impl Query {
     /// Where a page that ends with this row goes on.
     fn place(&self, row: &Row) -> Place {
         let at = match self.order {
-            Order::DueFirst => row.next_due.unwrap_or(Timestamp::MAX),
+            Order::DueFirst => row.next_due.unwrap_or(keys::NEVER),
             Order::OldestFirst | Order::NewestFirst => row.taken_in_at,
         };
         (at, row.ticket)

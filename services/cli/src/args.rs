@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{bench, check, demo_verb, drive_verb, generate, history, import, replay, serve, watch};
+use crate::{
+    bench, check, demo_verb, drive_verb, generate, history, import, projections, replay, serve, watch,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -55,6 +57,8 @@ pub(crate) enum Verb {
     History(history::Args),
     /// Follow a server's events as they come
     Watch(watch::Args),
+    /// Show how the read models stand, or build them anew
+    Projections(projections::Args),
     /// Measure the log, replay, verification or the fan-out on this machine
     Bench(bench::Args),
 }

@@ -9,11 +9,8 @@ use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Event, Ticket};
-use duban_codec::{Lineage, StoredEvent};
-use duban_log::{
-    Direction, EventLog, Expected, Filter, NewEvent, Options, Reader, Recorded, SegmentedLog, StreamName,
-    View,
-};
+use duban_codec::Lineage;
+use duban_log::{Direction, EventLog, Expected, Filter, NewEvent, Options, Reader, SegmentedLog, StreamName};
 use duban_server::keys::KeyStore;
 use duban_server::runner::Aggregate;
 use duban_server::seal::Sealer;
@@ -119,38 +116,6 @@ pub(crate) fn stored<'e>(
         });
     }
     (events, ticket)
-}
-
-/// An event as the codec takes it, borrowed from the log's buffer. Tags are left out: folds have no use for them.
-pub(crate) fn viewed<'v>(view: &View<'v>) -> StoredEvent<'v> {
-    StoredEvent {
-        id: view.id,
-        stream: view.stream,
-        revision: view.revision,
-        position: Some(view.position.get()),
-        kind: view.kind,
-        occurred_at: view.occurred_at,
-        recorded_at: view.recorded_at,
-        tags: &[],
-        metadata: view.metadata,
-        payload: view.payload,
-    }
-}
-
-/// The same of an event that was read.
-pub(crate) fn recorded(event: &Recorded) -> StoredEvent<'_> {
-    StoredEvent {
-        id: event.id,
-        stream: event.stream.as_str(),
-        revision: event.revision,
-        position: Some(event.position.get()),
-        kind: &event.kind,
-        occurred_at: event.occurred_at,
-        recorded_at: event.recorded_at,
-        tags: &event.tags,
-        metadata: &event.metadata,
-        payload: &event.payload,
-    }
 }
 
 /// What is appended to one stream.

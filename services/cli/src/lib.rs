@@ -19,6 +19,8 @@ mod generate;
 mod history;
 mod import;
 mod output;
+mod progress;
+mod projections;
 mod readonly;
 mod replay;
 mod serve;
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Verb::Generate(args) => generate::run(args, output),
         Verb::History(args) => history::run(args, output),
         Verb::Watch(args) => watch::run(args, output),
+        Verb::Projections(args) => projections::run(args, output),
         Verb::Bench(args) => bench::run(args, output),
     };
     failure::exit(&outcome)

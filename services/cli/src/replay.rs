@@ -17,7 +17,7 @@ use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Ticket, stream_event_id};
 use duban_codec::CodecError;
 use duban_log::{Reader, View, part_of};
-use duban_projections::{Counts, Tickets};
+use duban_projections::{Counts, Projection, TicketFold};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -163,20 +163,7 @@ impl Folded {
         self.events += other.events;
         self.tickets.extend(other.tickets);
         self.differences.join(other.differences);
-        self.counts = sum(self.counts, other.counts);
-    }
-}
-
-fn sum(a: Counts, b: Counts) -> Counts {
-    Counts {
-        opened: a.opened + b.opened,
-        reopened: a.reopened + b.reopened,
-        closed: a.closed + b.closed,
-        withdrawn: a.withdrawn + b.withdrawn,
-        rejected: a.rejected + b.rejected,
-        merged: a.merged + b.merged,
-        open: a.open + b.open,
-        rounds: a.rounds + b.rounds,
+        self.counts = self.counts.plus(other.counts);
     }
 }
 
@@ -249,7 +236,7 @@ impl<'p> Streams<'p> {
         let is_ticket =
             [Kind::Complaint, Kind::Fault, Kind::Install].iter().any(|kind| kind.name() == prefix);
         let undecodable = |error: CodecError| error.to_string();
-        let meta = duban_codec::decode_meta(&data::viewed(view)).map_err(undecodable)?;
+        let meta = duban_codec::decode_meta(&duban_projections::viewed(view)).map_err(undecodable)?;
         let stream = self.by_id.entry(id).or_default();
         let checked = stream.check(id, view, &meta);
         match prefix {
@@ -277,7 +264,7 @@ impl<'p> Streams<'p> {
                 rounds: ticket.round.number.into(),
                 ..Counts::default()
             };
-            self.folded.counts = sum(self.folded.counts, counts);
+            self.folded.counts = self.folded.counts.plus(counts);
             if ticket.ends != ticket.reopened + u32::from(!ticket.is_open()) || ticket.ends != stream.ends {
                 self.folded.differences.add(format!("ticket {id}: its ends, reopenings and state disagree"));
             }
@@ -338,11 +325,12 @@ fn digest_of(parts: impl Hash, holder: &str, category: &str, taken_in_at: Timest
 
 /// Folds a second time, as the read model does, in the log's order, and compares.
 fn compare(reader: Reader, folded: &mut Folded) -> Result<(), Failure> {
-    let tickets = Tickets::new(Policy::cn_national(), Calendar::cn());
+    let fold = TicketFold::new(Policy::cn_national(), Calendar::cn());
+    let tickets = Projection::temporary(fold).map_err(Failure::broken)?;
     let total = reader.head().size;
     let log = Arc::new(ReadOnlyLog::new(reader, Progress::new("read model", "events", total)));
     data::runtime()?.block_on(tickets.follow(log));
-    let counts = tickets.counts();
+    let counts = tickets.counts().map_err(Failure::broken)?;
     let differences = &mut folded.differences;
     if !counts.add_up() {
         differences.add(format!("the read model's counts do not add up: {counts:?}"));
@@ -353,7 +341,7 @@ fn compare(reader: Reader, folded: &mut Folded) -> Result<(), Failure> {
         differences.add(format!("the read model counts otherwise: {theirs:?} and not {ours:?}"));
     }
     for (id, digest) in &folded.tickets {
-        let row = tickets.get(*id).map(|row| {
+        let row = tickets.get(*id).map_err(Failure::broken)?.map(|row| {
             let parts = (row.kind, row.stage, row.is_open(), row.round, row.revision);
             digest_of(parts, &row.holder, &row.category, row.taken_in_at)
         });

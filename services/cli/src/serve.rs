@@ -14,6 +14,7 @@ use crate::args::Output;
 use crate::departments::everybody;
 use crate::failure::{Done, Failure};
 use crate::output;
+use crate::progress::Bars;
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -65,10 +66,12 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::broken)?;
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let mut running = Server::start(config, clock).await.map_err(|error| match error {
-            ServeError::Log(error) => error.into(),
-            other => Failure::broken(other),
-        })?;
+        let mut running = Server::start_telling(config, clock, Arc::new(Bars::default())).await.map_err(
+            |error| match error {
+                ServeError::Log(error) => error.into(),
+                other => Failure::broken(other),
+            },
+        )?;
         running.heed_signals().map_err(Failure::broken)?;
         let tokens = if dev { tokens(&running)? } else { Vec::new() };
         if let Some(file) = &args.tokens {

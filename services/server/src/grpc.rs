@@ -2,6 +2,7 @@
 
 mod assessment;
 mod audit;
+mod board;
 mod call;
 mod command;
 mod customer;
@@ -16,6 +17,7 @@ mod inspection;
 mod install;
 mod investigation;
 mod notice;
+mod page;
 mod problem;
 mod read;
 mod reply;

@@ -15,3 +15,4 @@ pub mod telemetry;
 pub mod time;
 pub mod timers;
 pub mod tls;
+pub mod views;

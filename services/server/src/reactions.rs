@@ -82,7 +82,7 @@ struct Cause<'e> {
 impl Reactions {
     /// Opens the checkpoint below a data directory.
     pub async fn open(data: &Path, runner: Arc<Runner>, sealer: Sealer) -> Self {
-        let checkpoint = Checkpoint::open(&data.join("views")).await;
+        let checkpoint = Checkpoint::open(&data.join("views"), runner.log().head().position).await;
         Self { runner, sealer, checkpoint, reached: watch::Sender::new(None) }
     }
 
@@ -129,16 +129,7 @@ impl Reactions {
         let unavailable = |error| Halt::Poisoned(RunError::Unavailable(error));
         let log = self.runner.log();
         // Unfiltered, so that whoever waits for a position hears of it also where nothing up to it causes anything.
-        let mut subscription = match log.subscribe(self.after(), Filter::all()).await {
-            Ok(subscription) => subscription,
-            Err(duban_log::Error::Invalid { .. }) => {
-                tracing::warn!(
-                    "the reactions' checkpoint is ahead of the log: reacting from its beginning, which repeats nothing"
-                );
-                log.subscribe(None, Filter::all()).await.map_err(unavailable)?
-            }
-            Err(error) => return Err(unavailable(error)),
-        };
+        let mut subscription = log.subscribe(self.after(), Filter::all()).await.map_err(unavailable)?;
         loop {
             let delivery = tokio::select! {
                 () = drain.started() => return Err(Halt::Stopping),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::actor::Actor;
-use duban_log::{Direction, EventLog, Filter, Options, Position, SegmentedLog};
-use duban_projections::{Stopped, Tickets};
+use duban_log::{Direction, EventLog, Filter, Options, SegmentedLog};
+use duban_projections::FoldError;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -30,9 +30,7 @@ use crate::stream::{StreamServer, Streams};
 use crate::time::{Clock, SystemClock};
 use crate::timers::Timers;
 use crate::tls::TlsError;
-
-/// How often the server says how far it is, while it is not ready yet.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+use crate::views::{PROGRESS_EVERY, Progress, ToldInTheLog, Views};
 
 /// How long a throw-away token is valid.
 const TOKEN_VALID_FOR: Duration = Duration::from_hours(24);
@@ -51,6 +49,9 @@ pub enum ServeError {
     /// The log cannot be opened or read.
     #[error("the log cannot be opened")]
     Log(#[from] duban_log::Error),
+    /// The read models can neither be opened nor built.
+    #[error("the read models cannot be built")]
+    Views(#[from] FoldError),
     /// The key store cannot be opened.
     #[error("the key store cannot be opened")]
     Keys(#[from] KeysError),
@@ -100,6 +101,18 @@ impl Server {
     /// # Errors
     /// [`ServeError`] says what is in the way.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+        Self::start_telling(config, clock, Arc::new(ToldInTheLog::default())).await
+    }
+
+    /// The same; `progress` is told how far a read model is that has to be built anew.
+    ///
+    /// # Errors
+    /// [`ServeError`] says what is in the way.
+    pub async fn start_telling(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Running, ServeError> {
         let Opened { log, sealer } = open(&config).await?;
         let floor = last_recorded_at(&*log).await?;
         let clock: Arc<dyn Clock> = Arc::new(Floored { clock, floor });
@@ -109,17 +122,16 @@ impl Server {
             ..Bounds::default()
         };
         let runner = Arc::new(Runner::new(Arc::clone(&log), clock, Rules::cn_national(), bounds));
-        let Rules { policy, calendar } = runner.rules().clone();
-        let tickets = Arc::new(Tickets::new(policy, calendar));
-        let following = tokio::spawn(follow(Arc::clone(&tickets), Arc::clone(&log)));
-        caught_up(&tickets, &*log).await;
+        let views = open_views(&config, runner.rules().clone(), progress).await?;
+        let following = tokio::spawn(follow(views.clone(), Arc::clone(&log)));
+        views.caught_up(&*log).await;
 
         let drain = Drain::default();
         let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
         let reactions = Arc::new(reactions);
         let reacting = tokio::spawn(react(Arc::clone(&reactions), drain.clone()));
 
-        let timers = Arc::new(Timers::new(Arc::clone(&runner), Arc::clone(&tickets)));
+        let timers = Arc::new(Timers::new(Arc::clone(&runner), Arc::clone(&views.tickets)));
         timers.catch_up().await;
         let ticking = tokio::spawn(tick(Arc::clone(&timers), drain.clone()));
 
@@ -133,7 +145,7 @@ impl Server {
             drain.clone(),
         ));
         let streaming = tokio::spawn(watch(Arc::clone(&streams)));
-        let api = Api::new(Arc::clone(&runner), Arc::clone(&tickets), sealer);
+        let api = Api::new(Arc::clone(&runner), &views, sealer);
         let listener = listen(config.listen).await?;
         let addr =
             listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
@@ -168,7 +180,7 @@ impl Server {
             streaming,
             timers,
             runner,
-            tickets,
+            views,
         })
     }
 }
@@ -188,7 +200,7 @@ pub struct Running {
     streaming: JoinHandle<()>,
     timers: Arc<Timers>,
     runner: Arc<Runner>,
-    tickets: Arc<Tickets>,
+    views: Views,
 }
 
 impl Running {
@@ -213,10 +225,10 @@ impl Running {
         &self.runner
     }
 
-    /// The list of tickets.
+    /// The read models.
     #[must_use]
-    pub fn tickets(&self) -> &Arc<Tickets> {
-        &self.tickets
+    pub fn views(&self) -> &Views {
+        &self.views
     }
 
     /// What happens by itself.
@@ -233,7 +245,7 @@ impl Running {
             let Some(head) = self.runner.log().head().position else { return };
             self.reactions.reached(head).await;
             // It has stopped, or it gets there.
-            let _ = self.tickets.wait_for(head, PROGRESS_EVERY).await;
+            let _ = self.views.wait_for(head, PROGRESS_EVERY).await;
             if self.runner.log().head().position == Some(head) && self.timers.is_idle() {
                 return;
             }
@@ -319,8 +331,15 @@ async fn last_recorded_at(log: &dyn EventLog) -> Result<Timestamp, ServeError> {
     Ok(Timestamp::from_microsecond(last).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-async fn follow(tickets: Arc<Tickets>, log: Arc<dyn EventLog>) {
-    tickets.follow(log).await;
+async fn open_views(config: &Config, rules: Rules, progress: Arc<dyn Progress>) -> Result<Views, ServeError> {
+    let data = config.data.clone();
+    let told = move |name, done, total| progress.built(name, done, total);
+    let opening = move || Views::open(&data, &rules, &told);
+    Ok(tokio::task::spawn_blocking(opening).await??)
+}
+
+async fn follow(views: Views, log: Arc<dyn EventLog>) {
+    views.follow(log).await;
 }
 
 async fn watch(streams: Arc<Streams>) {
@@ -333,19 +352,6 @@ async fn tick(timers: Arc<Timers>, drain: Drain) {
 
 async fn react(reactions: Arc<Reactions>, drain: Drain) {
     reactions.run(drain).await;
-}
-
-/// Waits until the list of tickets has taken in the log as it is now. One that cannot go on has said so, and stops nobody.
-async fn caught_up(tickets: &Tickets, log: &dyn EventLog) {
-    let Some(head) = log.head().position else { return };
-    loop {
-        match tickets.wait_for(head, PROGRESS_EVERY).await {
-            Err(Stopped::Behind(_)) => {
-                tracing::info!(reached = ?tickets.reached().map(Position::get), head = head.get(), "reading the log");
-            }
-            Ok(()) | Err(Stopped::Poisoned(_) | Stopped::Log(_)) => return,
-        }
-    }
 }
 
 /// Who proves callers, and who makes tokens in development.

@@ -111,7 +111,7 @@ impl Timers {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let held = self.held.lock().len();
-        let due = self.tickets.due_by(self.runner.clock().now(), held + 1);
+        let due = self.due(self.runner.clock().now(), held + 1);
         !due.into_iter().any(|(ticket, step)| self.may_try(ticket, step))
     }
 
@@ -122,6 +122,12 @@ impl Timers {
             // A step that is given up moves no read model.
             let _ = tokio::time::timeout(RETRY_FIRST, progress.changed()).await;
         }
+    }
+
+    /// What is due. A read model that cannot be read has said so; its commands find what fell due themselves.
+    fn due(&self, at: Timestamp, limit: usize) -> Vec<(TicketId, DueStep)> {
+        let due = self.tickets.due_by(at, limit);
+        due.inspect_err(|stopped| tracing::error!(%stopped, "what is due cannot be told")).unwrap_or_default()
     }
 
     /// Waits for the next moment at which there is something to do.
@@ -137,8 +143,12 @@ impl Timers {
         let due = async {
             // What is overdue still is held, and waits for its retry.
             match self.tickets.next_due_after(now) {
-                Some(at) => self.runner.clock().reached(at).await,
-                None => std::future::pending().await,
+                Ok(Some(at)) => self.runner.clock().reached(at).await,
+                Ok(None) => std::future::pending().await,
+                Err(stopped) => {
+                    tracing::error!(%stopped, "what falls due next cannot be told: looking again");
+                    tokio::time::sleep(RETRY_MAX).await;
+                }
             }
         };
         tokio::select! {
@@ -151,7 +161,7 @@ impl Timers {
     async fn tick_all(&self) -> usize {
         let now = self.runner.clock().now();
         let held = self.held.lock().len();
-        let due: Vec<_> = self.tickets.due_by(now, BATCH + held);
+        let due = self.due(now, BATCH + held);
         let due: Vec<_> = due.into_iter().filter(|(ticket, step)| self.may_try(*ticket, *step)).collect();
         let ticks: Vec<_> = due.iter().map(|&(ticket, step)| self.tick(ticket, step, now)).collect();
         let mut ticking = futures::stream::iter(ticks).buffer_unordered(AT_ONCE);
@@ -211,7 +221,8 @@ impl Timers {
     fn left_over(&self, ticked: &[(TicketId, DueStep)]) {
         let mut held = self.held.lock();
         for (ticket, step) in ticked {
-            let still = self.tickets.due_of(*ticket) == Some(*step);
+            // A read model that cannot say so will not hand it out again either.
+            let still = self.tickets.due_of(*ticket).is_ok_and(|due| due == Some(*step));
             match held.get(ticket) {
                 Some(known) if known.step == *step => {}
                 _ if still => {

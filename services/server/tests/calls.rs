@@ -365,6 +365,6 @@ async fn health_and_reflection_answer_without_an_identity() {
         }};
     }
     // Seventeen of ours, health, and reflection itself.
-    assert_eq!((services!(v1), services!(v1alpha)), (19, 19));
+    assert_eq!((services!(v1), services!(v1alpha)), (20, 20));
     world.server.stop().await.unwrap();
 }

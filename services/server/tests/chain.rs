@@ -180,7 +180,7 @@ async fn a_complaint_goes_from_intake_to_a_certificate_and_is_the_same_after_a_r
     assert_eq!(before.description.as_deref(), Some("宽带不通，客服态度差"));
     assert_eq!(before.orders[0].task.as_deref(), Some("查修"));
     world.server.settled().await;
-    assert!(world.server.tickets().counts().add_up());
+    assert!(world.server.views().tickets.counts().unwrap().add_up());
 
     let world = world.restart().await;
     for secret in ["13900001234", "欧阳测试", "建设路", "现场确认"] {

@@ -13,6 +13,12 @@ use tonic::Code;
 
 /// What domain.md sections 3 and 5 say, method by method. Whoever is not named may not.
 const MAY: &str = "
+BoardService GetWorklist: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+BoardService GetCustodyBoard: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+BoardService GetCustomerHistory: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+BoardService GetChainBoard: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+BoardService GetReconciliation: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+BoardService ListProjections: supervisor auditor monitor administrator
 StreamService Subscribe: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 DeskService TakeIn: desk
 DeskService AddOutsideRequest: desk

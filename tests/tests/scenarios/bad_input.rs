@@ -468,6 +468,7 @@ async fn reads_name_their_bad_fields() {
     let tickets = |page_token: &str, order_by: &str| api::ListTicketsRequest {
         page_token: page_token.into(),
         order_by: order_by.into(),
+        with_total: false,
         ..Default::default()
     };
     let one = |min_position: &str| api::GetTicketRequest {

@@ -5,6 +5,7 @@ use std::path::Path;
 mod access;
 mod architecture;
 mod bad_input;
+mod boards;
 mod clocks;
 mod import;
 mod repeats;

@@ -40,7 +40,7 @@ pub(super) fn read(
         let entry = entry(event, sealer.as_ref()).map_err(undecodable)?;
         if bound.holds(entry.revision, entry.occurred_at, entry.recorded_at) {
             let decoded = duban_codec::decode_ticket(&event.kind, &event.payload).map_err(undecodable)?;
-            let meta = duban_codec::decode_meta(&data::recorded(event)).map_err(undecodable)?;
+            let meta = duban_codec::decode_meta(&duban_projections::stored(event)).map_err(undecodable)?;
             folded = ticket::evolve(folded, &decoded, &meta);
             entries.push(entry);
         }
@@ -77,7 +77,7 @@ fn events(reader: &Reader, id: Uuid) -> Result<Vec<Recorded>, Failure> {
 }
 
 fn entry(event: &Recorded, sealer: Option<&Sealer>) -> Result<Entry, duban_codec::CodecError> {
-    let envelope = duban_codec::to_event(&data::recorded(event))?;
+    let envelope = duban_codec::to_event(&duban_projections::stored(event))?;
     let (occurred_at, recorded_at) = moments(&envelope).unwrap_or_default();
     // The codec has just written it.
     let mut json: Value = serde_json::from_str(&duban_codec::to_json(&envelope)?).unwrap_or_default();

@@ -77,7 +77,7 @@ fn dry(data: &Path, input: &[u8], mapping: &Mapping) -> Answer {
 fn tickets(data: &Path) -> Vec<(Intake, Ticket)> {
     let mut tickets = Vec::new();
     let each = |view: &duban_log::View<'_>| {
-        let meta = duban_codec::decode_meta(&data::viewed(view)).unwrap();
+        let meta = duban_codec::decode_meta(&duban_projections::viewed(view)).unwrap();
         let event = duban_codec::decode_ticket(view.kind, view.payload).unwrap();
         let ticket = duban_aggregates::ticket::evolve(None, &event, &meta).unwrap();
         let Event::Intake(IntakeEvent::TakenIn(intake)) = event else {

@@ -8,7 +8,7 @@ use duban_aggregates::order::Order;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
 use duban_log::Position;
-use duban_projections::Tickets;
+use duban_projections::{Customers, Stopped, Tickets};
 use duban_proto::api::v1 as api;
 use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
@@ -20,6 +20,7 @@ use super::read::{Field, Texts, keep, none_wrong, position};
 use crate::access::{Grant, Scope};
 use crate::runner::{Aggregate, Answer, Ask, Holds, RunError, Runner};
 use crate::seal::Sealer;
+use crate::views::Views;
 
 /// What a command's RPC answers.
 pub(crate) type Answered<T = api::CommandResponse> = Result<Response<T>, Status>;
@@ -35,15 +36,17 @@ const TRACE_BYTES_MAX: usize = 256;
 pub struct Api {
     pub(crate) runner: Arc<Runner>,
     pub(crate) tickets: Arc<Tickets>,
+    pub(crate) customers: Arc<Customers>,
     pub(crate) sealer: Sealer,
     pub(crate) strangers: Arc<Strangers>,
 }
 
 impl Api {
-    /// The services over a runner, the list of tickets, and the customers' keys.
+    /// The services over a runner, the read models, and the customers' keys.
     #[must_use]
-    pub fn new(runner: Arc<Runner>, tickets: Arc<Tickets>, sealer: Sealer) -> Self {
-        Self { runner, tickets, sealer, strangers: Arc::default() }
+    pub fn new(runner: Arc<Runner>, views: &Views, sealer: Sealer) -> Self {
+        let Views { tickets, customers } = views.clone();
+        Self { runner, tickets, customers, sealer, strangers: Arc::default() }
     }
 }
 
@@ -210,7 +213,7 @@ impl Api {
     /// Waits until the list of tickets has taken in everything that is in the log now.
     pub(crate) async fn caught_up(&self) -> Result<(), Status> {
         match self.runner.log().head().position {
-            Some(head) => self.tickets.wait_for(head, PATIENCE).await.map_err(stopped),
+            Some(head) => self.taken_in(head).await.map_err(stopped),
             None => Ok(()),
         }
     }
@@ -260,7 +263,7 @@ impl Api {
     /// Waits until the read models have taken in what the caller has seen.
     pub(crate) async fn wait_for(&self, min_position: &str) -> Result<(), Status> {
         match position("min_position", min_position)? {
-            Some(position) => self.tickets.wait_for(position, PATIENCE).await.map_err(stopped),
+            Some(position) => self.taken_in(position).await.map_err(stopped),
             None => Ok(()),
         }
     }
@@ -268,7 +271,12 @@ impl Api {
     /// Waits until the read models have taken in what was just written.
     pub(crate) async fn settle(&self, position: Position) {
         // Whoever reads with `min_position` waits for himself and is told.
-        let _ = self.tickets.wait_for(position, PATIENCE).await;
+        let _ = self.taken_in(position).await;
+    }
+
+    async fn taken_in(&self, position: Position) -> Result<(), Stopped> {
+        self.tickets.wait_for(position, PATIENCE).await?;
+        self.customers.wait_for(position, PATIENCE).await
     }
 }
 

@@ -9,6 +9,7 @@ use duban_proto::api::v1::customer_service_server::CustomerService;
 use tonic::{Request, Response, Status};
 
 use super::command::{Answered, Api, Asked, Asks, uuid};
+use super::error::stopped;
 use super::read::{position, read, take};
 use crate::runner::{Answer, RunError};
 
@@ -42,8 +43,7 @@ impl CustomerService for Api {
         let phone_hash = self.sealer.keys().phone_hash(&body.phone);
         // A phone has one customer, whatever id the caller would give it.
         let offered = offered.then_some(CustomerId(id));
-        let known =
-            self.strangers.find_or_make(phone_hash, &self.tickets, offered).map_err(RunError::from)?;
+        let known = self.strangers.find_or_make(phone_hash, &self.customers, offered)?;
         let id = known.0;
         let make = |_: Option<&Customer>, _| {
             read! {
@@ -77,7 +77,8 @@ impl CustomerService for Api {
         self.caught_up().await?;
         // An ended ticket whose reaction is under way is open still as far as the customer's stream knows; this asks the
         // tickets themselves.
-        let still_owed = self.tickets.of_customer(id).iter().any(|row| row.is_open() || row.owes);
+        let still_owed =
+            self.tickets.of_customer(id).map_err(stopped)?.iter().any(|row| row.is_open() || row.owes);
         let answer = self
             .on_customer(request, |_, asked| Ok(Command::Erase { reason: asked.reason.clone(), still_owed }))
             .await?;
@@ -97,7 +98,7 @@ impl CustomerService for Api {
         let asked = request.into_inner();
         let id = uuid("customer_id", &asked.customer_id)?;
         self.wait_for(&asked.min_position).await?;
-        let rows = self.tickets.of_customer(CustomerId(id));
+        let rows = self.tickets.of_customer(CustomerId(id)).map_err(stopped)?;
         let seen =
             self.runner.view(id, |customer: Option<&Customer>| customer.map(|it| view(it, &rows))).await?;
         seen.map(Response::new)

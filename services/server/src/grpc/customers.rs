@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use duban_aggregates::ids::CustomerId;
-use duban_projections::Tickets;
+use duban_projections::Customers;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::keys::KeysError;
+use crate::runner::RunError;
 
 /// Phones and turns remembered, at most; what the read model knows is forgotten first.
 const REMEMBERED_MAX: usize = 16 * 1024;
@@ -29,12 +30,12 @@ impl Strangers {
     pub(crate) fn find_or_make(
         &self,
         phone: PhoneHash,
-        known: &Tickets,
+        known: &Customers,
         offered: Option<CustomerId>,
-    ) -> Result<CustomerId, KeysError> {
+    ) -> Result<CustomerId, RunError> {
         let mut by_phone = self.by_phone.lock();
         // Asked under the lock: what the read model learns meanwhile is an id that is remembered here.
-        if let Some(customer) = known.customer_by_phone(&phone) {
+        if let Some(customer) = known.by_phone(&phone)? {
             by_phone.remove(&phone);
             return Ok(customer);
         }
@@ -42,12 +43,15 @@ impl Strangers {
             return Ok(*customer);
         }
         if by_phone.len() >= REMEMBERED_MAX {
-            by_phone.retain(|phone, _| known.customer_by_phone(phone).is_none());
+            by_phone.retain(|phone, _| known.by_phone(phone).is_ok_and(|known| known.is_none()));
         }
         if by_phone.len() >= REMEMBERED_MAX {
             by_phone.clear();
         }
-        let customer = offered.map_or_else(random_id, Ok)?;
+        let customer = match offered {
+            Some(offered) => offered,
+            None => random_id()?,
+        };
         by_phone.insert(phone, customer);
         Ok(customer)
     }
@@ -70,7 +74,7 @@ impl Strangers {
     }
 }
 
-fn random_id() -> Result<CustomerId, KeysError> {
+fn random_id() -> Result<CustomerId, RunError> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| KeysError::Crypto)?;
     Ok(CustomerId(uuid::Builder::from_random_bytes(bytes).into_uuid()))

@@ -42,6 +42,7 @@ impl From<RunError> for Status {
                 caused(later(Code::Unavailable, message, "LOG_UNAVAILABLE", RETRY_AFTER), source)
             }
             RunError::Keys(error) => keys(error),
+            RunError::View(view) => stopped(view),
             RunError::Corrupt { .. } => {
                 let told = "the stored history cannot be read: the operator has been told";
                 let status = informed(Code::DataLoss, told.to_owned(), "HISTORY_UNREADABLE", None);
@@ -132,11 +133,11 @@ fn keys(error: KeysError) -> Status {
 pub(crate) fn stopped(stopped: Stopped) -> Status {
     let message = stopped.to_string();
     match stopped {
-        Stopped::Behind(_) => later(Code::Unavailable, message, "READ_MODEL_BEHIND", RETRY_AFTER),
-        Stopped::Log(_) => {
+        Stopped::Behind(..) => later(Code::Unavailable, message, "READ_MODEL_BEHIND", RETRY_AFTER),
+        Stopped::Log(..) | Stopped::Table(..) => {
             caused(later(Code::Unavailable, message, "READ_MODEL_STOPPED", RETRY_AFTER), stopped)
         }
-        Stopped::Poisoned(_) => {
+        Stopped::Poisoned(..) => {
             caused(informed(Code::DataLoss, message, "READ_MODEL_STOPPED", None), stopped)
         }
     }

@@ -4,6 +4,8 @@ mod list;
 mod texts;
 mod view;
 
+pub(super) use self::view::{order_status, summary};
+
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::ticket::Ticket;
@@ -16,6 +18,7 @@ use tonic::{Request, Response, Status};
 use self::texts::Opener;
 use self::view::Shown;
 use super::command::{Api, uuid, works_on};
+use super::page::page_size;
 use super::read::{moment, read};
 use crate::access::{Grant, Scope, reads_personal_data};
 use crate::runner::RunError;
@@ -77,9 +80,10 @@ impl HistoryService for Api {
         &self,
         request: Request<api::ListTicketsRequest>,
     ) -> Result<Response<api::ListTicketsResponse>, Status> {
+        let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
         self.wait_for(&asked.min_position).await?;
-        Ok(Response::new(list::tickets(&self.tickets, &asked)?))
+        Ok(Response::new(self.page(&grant, &asked)?))
     }
 
     async fn get_head(
@@ -144,10 +148,4 @@ impl Api {
         let may = theirs && reads_personal_data(grant.actor.role);
         Opener::new(may.then(|| self.sealer.clone()))
     }
-}
-
-/// How many a page holds.
-fn page_size(asked: u32, default: u32, max: u32) -> usize {
-    let size = if asked == 0 { default } else { asked.min(max) };
-    usize::try_from(size).unwrap_or(usize::MAX)
 }

@@ -4,7 +4,8 @@
 //! compare it with the proven identity.
 
 use duban_aggregates::actor::Role::{
-    Assessment, Auditor, Desk, Dispatch, Inspection, Investigation, Monitor, Reporting, Supervisor, Unit,
+    Administrator, Assessment, Auditor, Desk, Dispatch, Inspection, Investigation, Monitor, Reporting,
+    Supervisor, Unit,
 };
 
 use crate::access::Row;
@@ -163,6 +164,25 @@ rows! { HISTORY, "HistoryService" {
     ];
 } }
 
+// Boards show no personal data; a unit's members see their own unit's worklist.
+rows! { BOARD, "BoardService" {
+    "GetWorklist": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
+    "GetCustodyBoard": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+    "GetCustomerHistory": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+    "GetChainBoard": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+    "GetReconciliation": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
+    ];
+    "ListProjections": [Supervisor, Auditor, Monitor, Administrator];
+} }
+
 // Events carry their texts sealed; a unit's members follow what their own unit's orders are about.
 rows! { STREAM, "StreamService" {
     "Subscribe": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
@@ -188,6 +208,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         NOTICE,
         CUSTOMER,
         HISTORY,
+        BOARD,
         STREAM,
     ];
     services.into_iter().flatten()

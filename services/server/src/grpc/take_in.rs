@@ -41,7 +41,7 @@ impl Api {
             None if customer.phone.trim().is_empty() => Err(RunError::field("customer.phone", "is required")),
             None => {
                 let phone = self.sealer.keys().phone_hash(&customer.phone);
-                Ok(self.strangers.find_or_make(phone, &self.tickets, None)?)
+                self.strangers.find_or_make(phone, &self.customers, None)
             }
         }
     }
@@ -53,7 +53,7 @@ impl Api {
         let number_hash = self.sealer.keys().phone_hash(number);
         let since = self.reopenable_since();
         let mut twins = Twins::default();
-        for row in self.tickets.same_matter(customer, number_hash, &body.category) {
+        for row in self.tickets.same_matter(customer, number_hash, &body.category)? {
             let see = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.ended.clone());
             match self.runner.view(row.ticket.0, see).await? {
                 Some(None) => twins.open = Some(row.ticket),

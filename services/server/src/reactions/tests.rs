@@ -132,16 +132,21 @@ async fn a_log_that_cannot_be_read_for_a_while_is_reacted_to_when_it_can() {
 async fn a_checkpoint_is_kept_and_a_damaged_store_is_begun_again() {
     let dir = tempfile::tempdir().unwrap();
     let views = dir.path().join("views");
-    let checkpoint = Checkpoint::open(&views).await;
+    let (end, shorter) = (Some(Position::new(80)), Some(Position::new(70)));
+    let checkpoint = Checkpoint::open(&views, end).await;
     assert_eq!(checkpoint.get(), None);
     checkpoint.set(Position::new(77));
     drop(checkpoint);
-    let checkpoint = Checkpoint::open(&views).await;
+    let checkpoint = Checkpoint::open(&views, end).await;
     assert_eq!(checkpoint.get(), Some(Position::new(77)));
     drop(checkpoint);
+    let checkpoint = Checkpoint::open(&views, shorter).await;
+    assert_eq!(checkpoint.get(), None, "it belongs to another log");
+    checkpoint.set(Position::new(60));
+    drop(checkpoint);
 
-    std::fs::write(views.join("conf"), b"nothing that sled has written").unwrap();
-    let checkpoint = Checkpoint::open(&views).await;
+    std::fs::write(views.join("reactions-v1/conf"), b"nothing that sled has written").unwrap();
+    let checkpoint = Checkpoint::open(&views, end).await;
     assert_eq!(checkpoint.get(), None, "reactions begin at the beginning");
     checkpoint.set(Position::new(5));
     assert_eq!(checkpoint.get(), Some(Position::new(5)));

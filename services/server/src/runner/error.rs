@@ -3,6 +3,8 @@
 use duban_aggregates::chain::Stage;
 use duban_aggregates::rejection::Rejection;
 
+use duban_projections::Stopped;
+
 use crate::keys::KeysError;
 
 /// Why a command did not run.
@@ -43,6 +45,9 @@ pub enum RunError {
     /// The key store cannot be used now.
     #[error("the key store is not available")]
     Keys(#[from] KeysError),
+    /// A read model that the command asks cannot answer now.
+    #[error("{0}")]
+    View(#[from] Stopped),
     /// Stored events cannot be folded. The reader stops loudly.
     #[error("stream {stream} cannot be folded: {reason}")]
     Corrupt {
@@ -83,6 +88,7 @@ impl RunError {
         match self {
             Self::Conflict { .. } | Self::Overloaded | Self::Full | Self::Unavailable(_) => true,
             Self::Keys(error) => !matches!(error, KeysError::Erased(_) | KeysError::Unknown(_)),
+            Self::View(stopped) => !matches!(stopped, Stopped::Poisoned(..)),
             Self::Rejected { .. } | Self::Fields { .. } | Self::CommandIdReused | Self::Corrupt { .. } => {
                 false
             }

@@ -30,6 +30,7 @@ pub(super) const SERVICES: &[&str] = &[
     "",
     "duban.api.v1.AssessmentService",
     "duban.api.v1.AuditService",
+    "duban.api.v1.BoardService",
     "duban.api.v1.CustomerService",
     "duban.api.v1.DeskService",
     "duban.api.v1.DispatchService",
@@ -99,6 +100,7 @@ pub(super) async fn serve(
     let router = sized! {
         assessment_service_server::AssessmentServiceServer,
         audit_service_server::AuditServiceServer,
+        board_service_server::BoardServiceServer,
         customer_service_server::CustomerServiceServer,
         desk_service_server::DeskServiceServer,
         dispatch_service_server::DispatchServiceServer,

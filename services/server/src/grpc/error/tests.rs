@@ -95,10 +95,10 @@ fn a_refusal_names_the_fields_and_the_ticket_to_go_to() {
 
 #[test]
 fn a_read_model_that_is_behind_is_tried_again_and_one_that_broke_is_not() {
-    let behind = stopped(Stopped::Behind(Position::new(5)));
+    let behind = stopped(Stopped::Behind("tickets", Position::new(5)));
     assert_eq!(behind.code(), Code::Unavailable);
     assert!(behind.get_details_retry_info().is_some());
-    let broken = stopped(Stopped::Log(Arc::new(duban_log::Error::Closed)));
+    let broken = stopped(Stopped::Log("tickets", Arc::new(duban_log::Error::Closed)));
     assert_eq!(broken.code(), Code::Unavailable);
 }
 

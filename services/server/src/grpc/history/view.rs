@@ -16,7 +16,7 @@ use duban_aggregates::verdict::{Finding, Verdict};
 use duban_aggregates::{chain, intake, order, verdict};
 use duban_codec::Wire;
 use duban_log::Recorded;
-use duban_projections::Row;
+use duban_projections::{Kept, Row};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
 use jiff::Timestamp;
@@ -99,7 +99,7 @@ impl Shown {
         let ticket = &self.ticket;
         let intake = &ticket.intake;
         api::Ticket {
-            summary: Some(summary(&Row::of(ticket))),
+            summary: Some(summary(&Row::of(ticket, Kept::NEW, None))),
             description: opener.open(&intake.description),
             remedy: intake.remedy.as_ref().and_then(|remedy| opener.open(remedy)),
             happened_at: intake.happened_at.put(),
@@ -182,15 +182,6 @@ impl Shown {
     }
 
     fn order(&self, order: &order::Order, opener: &Opener) -> api::OrderView {
-        let status = match order.status {
-            OrderStands::Issued => api::OrderStatus::Issued,
-            OrderStands::Accepted => api::OrderStatus::Accepted,
-            OrderStands::ReturnAsked => api::OrderStatus::ReturnAsked,
-            OrderStands::Replied => api::OrderStatus::Replied,
-            OrderStands::Returned => api::OrderStatus::Returned,
-            OrderStands::Released => api::OrderStatus::Released,
-            OrderStands::Recalled => api::OrderStatus::Recalled,
-        };
         let its = |clock: &&Clock| {
             clock.is_live() && clock.start.subject == duban_aggregates::clock::Subject::Order(order.number)
         };
@@ -199,7 +190,7 @@ impl Shown {
             round: order.round,
             part: order.part.put(),
             unit: order.unit.to_string(),
-            status: status.into(),
+            status: order_status(order.status).into(),
             task: self.beside.tasks.get(&order.number).and_then(|task| opener.open(task)),
             issued_at: order.issued_at.put(),
             due: self.ticket.clocks.iter().find(its).map(|clock| clock.start.due).put(),
@@ -241,7 +232,7 @@ impl Shown {
 }
 
 /// A ticket in a list.
-pub(super) fn summary(row: &Row) -> api::TicketSummary {
+pub(in crate::grpc) fn summary(row: &Row) -> api::TicketSummary {
     api::TicketSummary {
         ticket_id: row.ticket.to_string(),
         revision: row.revision,
@@ -259,6 +250,18 @@ pub(super) fn summary(row: &Row) -> api::TicketSummary {
         paused: row.paused,
         area: row.area.put(),
         ended_at: row.ended_at.put(),
+    }
+}
+
+pub(in crate::grpc) fn order_status(status: OrderStands) -> api::OrderStatus {
+    match status {
+        OrderStands::Issued => api::OrderStatus::Issued,
+        OrderStands::Accepted => api::OrderStatus::Accepted,
+        OrderStands::ReturnAsked => api::OrderStatus::ReturnAsked,
+        OrderStands::Replied => api::OrderStatus::Replied,
+        OrderStands::Returned => api::OrderStatus::Returned,
+        OrderStands::Released => api::OrderStatus::Released,
+        OrderStands::Recalled => api::OrderStatus::Recalled,
     }
 }
 

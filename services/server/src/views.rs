@@ -1,0 +1,145 @@
+//! The read models of a server: opened or healed before it is ready, each following the log by itself.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use duban_log::{EventLog, Position};
+use duban_projections::{
+    CustomerFold, Customers, Fold, FoldError, Home, Inspected, OnProgress, Projection, Rebuilt, Standing,
+    Stopped, TicketFold, Tickets, rebuild,
+};
+
+use parking_lot::Mutex;
+
+use crate::runner::Rules;
+
+/// How often the server says how far it is, while it is not ready yet.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Told how far a read model is that is built anew. Called from several threads.
+pub trait Progress: Send + Sync {
+    /// So many events of so many are read.
+    fn built(&self, projection: &'static str, done: u64, total: u64);
+}
+
+/// A line in the log every few seconds.
+#[derive(Default)]
+pub(crate) struct ToldInTheLog {
+    said: Mutex<Option<Instant>>,
+}
+
+impl Progress for ToldInTheLog {
+    fn built(&self, projection: &'static str, done: u64, total: u64) {
+        let mut said = self.said.lock();
+        if said.get_or_insert_with(Instant::now).elapsed() >= PROGRESS_EVERY {
+            *said = Some(Instant::now());
+            tracing::info!(projection, done, total, "building a read model anew");
+        }
+    }
+}
+
+/// All read models.
+#[derive(Clone)]
+pub struct Views {
+    /// Tickets.
+    pub tickets: Arc<Tickets>,
+    /// Customers' phones.
+    pub customers: Arc<Customers>,
+}
+
+/// Where the read models of a data directory live, and its log.
+#[must_use]
+pub fn home(data: &Path) -> Home {
+    Home { views: data.join("views"), log: data.join("log") }
+}
+
+fn ticket_fold(rules: &Rules) -> TicketFold {
+    TicketFold::new(Arc::clone(&rules.policy), Arc::clone(&rules.calendar))
+}
+
+impl Views {
+    /// Opens them; what cannot be used is built anew from the log. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`FoldError`], where the log cannot be read or the directory cannot be written.
+    pub fn open(data: &Path, rules: &Rules, progress: OnProgress<'_>) -> Result<Self, FoldError> {
+        let home = home(data);
+        Ok(Self {
+            tickets: Arc::new(Projection::open(ticket_fold(rules), &home, progress)?),
+            customers: Arc::new(Projection::open(CustomerFold, &home, progress)?),
+        })
+    }
+
+    /// Follows the log until it is closed. One that stops does not stop the other.
+    pub async fn follow(&self, log: Arc<dyn EventLog>) {
+        tokio::join!(self.tickets.follow(Arc::clone(&log)), self.customers.follow(log));
+    }
+
+    /// Waits until all of them have taken in everything up to a position.
+    ///
+    /// # Errors
+    /// [`Stopped`], also when it takes longer than `patience`.
+    pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<(), Stopped> {
+        self.tickets.wait_for(position, patience).await?;
+        self.customers.wait_for(position, patience).await
+    }
+
+    /// Waits until each has taken in the log as it is now. One that cannot go on has said so, and stops nobody.
+    pub async fn caught_up(&self, log: &dyn EventLog) {
+        let Some(head) = log.head().position else { return };
+        catch_up(&self.tickets, head).await;
+        catch_up(&self.customers, head).await;
+    }
+
+    /// How they stand.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        vec![self.tickets.standing(), self.customers.standing()]
+    }
+}
+
+async fn catch_up<F: Fold>(view: &Projection<F>, head: Position) {
+    loop {
+        match view.wait_for(head, PROGRESS_EVERY).await {
+            Err(Stopped::Behind(..)) => {
+                let reached = view.reached().map(Position::get);
+                tracing::info!(projection = F::NAME, reached, head = head.get(), "reading the log");
+            }
+            Ok(()) | Err(Stopped::Poisoned(..) | Stopped::Log(..) | Stopped::Table(..)) => return,
+        }
+    }
+}
+
+/// Looks at what lies in a data directory, which nobody else has open.
+#[must_use]
+pub fn inspect(data: &Path, rules: &Rules, log_end: Option<Position>) -> Vec<Inspected> {
+    let home = home(data);
+    vec![
+        duban_projections::inspect(&ticket_fold(rules), &home, log_end),
+        duban_projections::inspect(&CustomerFold, &home, log_end),
+    ]
+}
+
+/// The names of all read models.
+pub const NAMES: &[&str] = &[TicketFold::NAME, CustomerFold::NAME];
+
+/// Builds a read model anew from a log that nobody writes to, compares it with the one that was there, and puts it in its
+/// place. None where there is no read model of that name.
+///
+/// # Errors
+/// [`FoldError`].
+pub async fn rebuild_named(
+    name: &str,
+    data: &Path,
+    rules: &Rules,
+    log: Arc<dyn EventLog>,
+    progress: OnProgress<'_>,
+) -> Option<Result<Rebuilt, FoldError>> {
+    let home = home(data);
+    match name {
+        TicketFold::NAME => Some(rebuild(|| ticket_fold(rules), &home, log, progress).await),
+        CustomerFold::NAME => Some(rebuild(|| CustomerFold, &home, log, progress).await),
+        _ => None,
+    }
+}
