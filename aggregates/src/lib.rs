@@ -20,6 +20,7 @@ pub mod memory;
 pub mod meta;
 pub mod money;
 pub mod notice;
+pub mod office;
 pub mod order;
 pub mod policy;
 pub mod problem;

@@ -8,6 +8,7 @@ mod facts;
 mod fixture;
 mod judging;
 mod ladder;
+mod office;
 mod orders;
 mod properties;
 mod refusals;

@@ -13,6 +13,7 @@ use duban_aggregates::calendar::Calendar;
 use duban_aggregates::ids::{CommandId, TicketId};
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
+use duban_aggregates::office;
 use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Ticket, stream_event_id};
 use duban_codec::CodecError;
@@ -231,8 +232,12 @@ impl<'p> Streams<'p> {
 
     fn fold(&mut self, view: &View<'_>) -> Result<(), String> {
         let unnamed = || "its stream has no id".to_owned();
-        let (prefix, id) = view.stream.split_once('-').ok_or_else(unnamed)?;
-        let id: Uuid = id.parse().map_err(|_| unnamed())?;
+        let (prefix, id) = if view.stream == office::STREAM {
+            (office::STREAM, office::ID)
+        } else {
+            let (prefix, id) = view.stream.split_once('-').ok_or_else(unnamed)?;
+            (prefix, id.parse().map_err(|_| unnamed())?)
+        };
         let is_ticket =
             [Kind::Complaint, Kind::Fault, Kind::Install].iter().any(|kind| kind.name() == prefix);
         let undecodable = |error: CodecError| error.to_string();
@@ -248,6 +253,7 @@ impl<'p> Streams<'p> {
             "problem" => drop(duban_codec::decode_problem(view.kind, view.payload).map_err(undecodable)?),
             "notice" => drop(duban_codec::decode_notice(view.kind, view.payload).map_err(undecodable)?),
             "customer" => drop(duban_codec::decode_customer(view.kind, view.payload).map_err(undecodable)?),
+            office::STREAM => drop(duban_codec::decode_office(view.kind, view.payload).map_err(undecodable)?),
             other => return Err(format!("no stream begins with {other:?}")),
         }
         checked

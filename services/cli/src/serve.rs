@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The master key's file, where it is not kept in the data directory
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
+    /// The file of the key that signs the days' heads, where it is not kept in the data directory
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
     /// Development: keep the tokens in this file, one `ROLE UNIT TOKEN` a line, readable by its owner only
     #[arg(long, value_name = "FILE", requires = "dev")]
     tokens: Option<PathBuf>,
@@ -57,6 +60,7 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
         dev: args.dev,
         virtual_clock: false,
         master_key: args.master_key.clone(),
+        signing_key: args.signing_key.clone(),
         log_level: args.log_level.clone(),
         log_format: args.log_json.then_some(LogFormat::Json),
     };

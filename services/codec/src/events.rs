@@ -2,8 +2,8 @@
 //! or a new message of the proto, breaks the build here.
 
 use duban_aggregates::{
-    chain, clock, contact, customer, fault, gate, install, intake, money, notice, order, problem, ticket,
-    verdict,
+    chain, clock, contact, customer, fault, gate, install, intake, money, notice, office, order, problem,
+    ticket, verdict,
 };
 use duban_proto::event::v1 as pb;
 use duban_proto::event::v1::event::Payload;
@@ -14,7 +14,7 @@ use crate::sample::{Gen, Sample};
 use crate::upcast::{self, UPCASTS};
 use crate::wire::{Message, Wire};
 
-/// A domain event that is stored: those of tickets, problems, notices and customers.
+/// A domain event that is stored: those of tickets, problems, notices, customers and the office.
 pub trait Stored: Sized {
     /// The stored types of this stream's events.
     const TYPES: &'static [&'static str];
@@ -389,5 +389,8 @@ events! {
         CUSTOMER_TICKET_ENDED "customer.ticket_ended.v1" CustomerTicketEnded { ticket }
             [customer::Event::TicketEnded { ticket }];
         CUSTOMER_ERASED "customer.erased.v1" CustomerErased { reason } [customer::Event::Erased { reason }];
+    }
+    office {
+        OFFICE_DAY_CLOSED "office.day_closed.v1" OfficeDayClosed (head) [office::Event::DayClosed(head)];
     }
 }

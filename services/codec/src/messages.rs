@@ -10,6 +10,7 @@ use duban_aggregates::install::{Milestone, Order as InstallOrder};
 use duban_aggregates::intake::{
     Area, Attachment, Customer, Fact, FirstOwner, Intake, OutsideRequest, Service, Source, TakenOver,
 };
+use duban_aggregates::office::{DayHead, SignedHead};
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::verdict::Finding;
 use duban_aggregates::{fault, install};
@@ -93,6 +94,35 @@ impl Message for Sealed {
             nonce: Wire::take(from.nonce, "nonce")?,
             ciphertext: from.ciphertext,
         })
+    }
+}
+
+impl Message for SignedHead {
+    type Proto = pb::OfficeDayClosed;
+
+    fn put(&self) -> pb::OfficeDayClosed {
+        let Self { head: DayHead { day, size, root, streams, streams_root }, key, signature } = self;
+        pb::OfficeDayClosed {
+            day: Wire::put(day),
+            size: *size,
+            root: root.to_vec(),
+            streams: *streams,
+            streams_root: streams_root.to_vec(),
+            key: key.to_vec(),
+            signature: signature.to_vec(),
+        }
+    }
+
+    fn take(from: pb::OfficeDayClosed) -> Result<Self, Malformed> {
+        let pb::OfficeDayClosed { day, size, root, streams, streams_root, key, signature } = from;
+        let head = DayHead {
+            day: Wire::take(day, "day")?,
+            size,
+            root: Wire::take(root, "root")?,
+            streams,
+            streams_root: Wire::take(streams_root, "streams_root")?,
+        };
+        Ok(Self { head, key: Wire::take(key, "key")?, signature: Wire::take(signature, "signature")? })
     }
 }
 

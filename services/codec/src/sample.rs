@@ -10,9 +10,10 @@ use duban_aggregates::ids::{
 };
 use duban_aggregates::intake::Fact;
 use duban_aggregates::meta::Meta;
+use duban_aggregates::office::{DayHead, SignedHead};
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::verdict::Finding;
-use duban_aggregates::{customer, fault, install, notice, problem, ticket};
+use duban_aggregates::{customer, fault, install, notice, office, problem, ticket};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use uuid::Uuid;
@@ -207,6 +208,19 @@ impl Sample for Sealed {
     }
 }
 
+impl Sample for SignedHead {
+    fn sample(g: &mut Gen) -> Self {
+        let head = DayHead {
+            day: Sample::sample(g),
+            size: Sample::sample(g),
+            root: g.bytes(),
+            streams: Sample::sample(g),
+            streams_root: g.bytes(),
+        };
+        Self { head, key: g.bytes(), signature: g.bytes() }
+    }
+}
+
 impl Sample for Cause {
     fn sample(g: &mut Gen) -> Self {
         match g.below(3) {
@@ -323,6 +337,7 @@ fn payload(kind: &str, g: &mut Gen) -> Option<(&'static str, Vec<u8>)> {
         .or_else(|| of::<problem::Event>(kind, g))
         .or_else(|| of::<notice::Event>(kind, g))
         .or_else(|| of::<customer::Event>(kind, g))
+        .or_else(|| of::<office::Event>(kind, g))
 }
 
 /// Logs keep moments to the microsecond.

@@ -52,9 +52,17 @@ pub struct View<'a> {
     pub metadata: &'a [u8],
     /// Payload, opaque to the log.
     pub payload: &'a [u8],
+    /// Header and payload together.
+    body: &'a [u8],
 }
 
 impl<'a> View<'a> {
+    /// The event's leaf in the tree, as [`leaf_hash`] of the same event.
+    #[must_use]
+    pub fn leaf_hash(&self) -> Hash {
+        tree::leaf_hash(self.body)
+    }
+
     /// Tags, in the order in which they were given.
     pub fn tags(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         Tags(self.tags)
@@ -173,6 +181,7 @@ pub(crate) fn decode(position: u64, bytes: &[u8]) -> Result<View<'_>, &'static s
         tags,
         metadata,
         payload,
+        body: bytes,
     })
 }
 

@@ -16,6 +16,8 @@ mod hub;
 mod memory;
 mod reader;
 mod segmented;
+mod streams;
+
 pub mod tree;
 mod verify;
 
@@ -31,4 +33,5 @@ pub use header::{View, leaf_hash};
 pub use memory::MemoryLog;
 pub use reader::{Reader, each_part, part_of};
 pub use segmented::{Fatal, Options, SegmentedLog};
-pub use verify::{Progress, Report, verify, verify_on};
+pub use streams::{StreamTree, Tip, Whole};
+pub use verify::{Place, Progress, Report, scan_sound, verify, verify_on};

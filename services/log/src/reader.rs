@@ -209,6 +209,14 @@ impl Reader {
         self.store()?.inclusion_proof(leaf, size)
     }
 
+    /// The nodes beside these leaves, numbers ascending, by which [`tree::shared_root`] makes the root of the tree of this size.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] unless all leaves are below `size <= head().size`, [`Error::Damaged`], [`Error::Io`].
+    pub fn shared_proof(&self, leaves: &[u64], size: u64) -> Result<Vec<Hash>, Error> {
+        self.store()?.shared_proof(leaves, size)
+    }
+
     /// As [`crate::EventLog::consistency_proof`].
     ///
     /// # Errors

@@ -168,6 +168,63 @@ pub(crate) fn consistency<E>(
     Ok(proof)
 }
 
+/// The nodes by which leaves and a root prove each other: the roots of the largest subtrees without any of these leaves, from left to
+/// right. Leaves that lie close together share most of them. `leaves` ascend; `hash` gives the hash of a range of leaves.
+pub(crate) fn shared<E>(
+    leaves: &[u64],
+    size: u64,
+    hash: &impl Fn(u64, u64) -> Result<Hash, E>,
+) -> Result<Vec<Hash>, E> {
+    fn collect<E>(
+        leaves: &[u64],
+        start: u64,
+        end: u64,
+        hash: &impl Fn(u64, u64) -> Result<Hash, E>,
+        nodes: &mut Vec<Hash>,
+    ) -> Result<(), E> {
+        if leaves.is_empty() {
+            nodes.push(hash(start, end)?);
+        } else if end - start > 1 {
+            let middle = start + split(end - start);
+            let (left, right) = leaves.split_at(leaves.partition_point(|&leaf| leaf < middle));
+            collect(left, start, middle, hash, nodes)?;
+            collect(right, middle, end, hash, nodes)?;
+        }
+        Ok(())
+    }
+    let mut nodes = Vec::new();
+    if size > 0 {
+        collect(leaves, 0, size, hash, &mut nodes)?;
+    }
+    Ok(nodes)
+}
+
+/// Root of the tree of this size that holds these leaves, numbers ascending, beside the nodes of [`crate::Reader::shared_proof`]; none
+/// when they do not fit together.
+#[must_use]
+pub fn shared_root(leaves: &[(u64, Hash)], size: u64, nodes: &[Hash]) -> Option<Hash> {
+    fn root(leaves: &[(u64, Hash)], start: u64, end: u64, nodes: &mut &[Hash]) -> Option<Hash> {
+        if leaves.is_empty() {
+            let (first, rest) = nodes.split_first()?;
+            *nodes = rest;
+            return Some(*first);
+        }
+        if end - start == 1 {
+            return Some(leaves[0].1);
+        }
+        let middle = start + split(end - start);
+        let (left, right) = leaves.split_at(leaves.partition_point(|&(leaf, _)| leaf < middle));
+        let left = root(left, start, middle, nodes)?;
+        Some(node_hash(&left, &root(right, middle, end, nodes)?))
+    }
+    let ascending = leaves.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    if leaves.is_empty() || !ascending || leaves.last()?.0 >= size {
+        return None;
+    }
+    let mut rest = nodes;
+    root(leaves, 0, size, &mut rest).filter(|_| rest.is_empty())
+}
+
 /// Whether `path` proves that a leaf with this hash is the leaf number `leaf` of the tree of this size and root.
 #[must_use]
 pub fn verify_inclusion(leaf_hash: &Hash, leaf: u64, size: u64, path: &[Hash], root: &Hash) -> bool {

@@ -1,6 +1,7 @@
 //! Reading everything again, and checking all that can be checked without a signed head from elsewhere.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,10 +9,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, RealDisk};
+use crate::segmented::format::{self, HEADER_BYTES, Record};
 use crate::segmented::layout::{Layout, Segment};
-use crate::segmented::walk::Contents;
-use crate::tree;
-use crate::{Damage, Error, Head, Position};
+use crate::segmented::walk::{Contents, Raw, Walk};
+use crate::{Damage, Error, Head, Position, View, header, tree};
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub struct Report {
     pub head: Head,
     /// The first place that is not as it was written.
     pub damage: Option<Damage>,
+    /// Where the log ends, and what lies there that is no whole group: nothing, a group that is being written or never was
+    /// acknowledged, or what is left of one. Only a head that was kept elsewhere tells which. None where there is damage before.
+    pub end: Option<Damage>,
 }
 
 /// How far a verification is, in bytes: done, and in all (an estimate, since the last segment may be used in part).
@@ -49,19 +53,14 @@ pub fn verify(dir: &Path, threads: usize, progress: Progress<'_>) -> Result<Repo
 /// # Errors
 /// As [`verify`].
 pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -> Result<Report, Error> {
-    let segments = match Layout::read(&**disk, Access::Read) {
-        Ok(layout) => layout.segments,
-        Err(Error::Damaged(damage)) => {
-            return Ok(Report { ok: false, damage: Some(damage), ..Report::empty() });
-        }
-        Err(error) => return Err(error),
-    };
+    let (Layout { segments, .. }, broken) = Layout::read_sound(&**disk, Access::Read)?;
     let mut total = 0;
     for segment in &segments {
         total += segment.file.len().map_err(Error::io(format!("read {}", segment.name())))?;
     }
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let merge = Mutex::new(Merge::default());
+    let end = Mutex::new(None);
     let work = || {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +78,12 @@ pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -
                     segment.check_rest(&contents)?;
                     Ok(contents)
                 }),
-                None => segment.walk_last(true, &mut step),
+                None => segment.walk_last_and_tail(true, &mut step).map(|(contents, tail)| {
+                    *end.lock() = Some(tail.unwrap_or_else(|| {
+                        segment.damage(contents.end, contents.frontier.size(), "the log ends here")
+                    }));
+                    contents
+                }),
             };
             if !merge.lock().add(&segments, n, walked) {
                 return;
@@ -93,7 +97,17 @@ pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -
     });
     let Merge { mut report, error, .. } = merge.into_inner();
     match error {
-        None => progress(report.bytes, report.bytes),
+        None => {
+            progress(report.bytes, report.bytes);
+            report.end =
+                Some(end.into_inner().unwrap_or_else(|| format::damage(0, 0, 0, "there is no segment")));
+            if let Some(broken) = broken {
+                report.ok = false;
+                // What is there cannot say which event should be.
+                report.damage = Some(Damage { position: Position::new(report.head.size), ..broken });
+                report.end = None;
+            }
+        }
         Some(Error::Damaged(damage)) => {
             report.ok = false;
             report.damage = Some(damage);
@@ -103,10 +117,71 @@ pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -
     Ok(report)
 }
 
+/// Where an event's record starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Byte in its file.
+    pub offset: u64,
+}
+
+impl Place {
+    /// File name of the segment.
+    #[must_use]
+    pub fn file(&self) -> String {
+        format::segment_name(self.segment)
+    }
+}
+
+/// Goes over the events below a position, in order, as far as they can be read, whatever lies behind them: what a damaged log holds
+/// before its damage. Looks at no commit. Answers the first place that cannot be read, where there is one before.
+///
+/// # Errors
+/// What `each` answers; [`Error::Io`].
+pub fn scan_sound<E: From<Error>>(
+    disk: &dyn Disk,
+    below: u64,
+    mut each: impl FnMut(&View<'_>, Place) -> Result<ControlFlow<()>, E>,
+) -> Result<Option<Damage>, E> {
+    let (Layout { segments, .. }, broken) = Layout::read_sound(disk, Access::Read)?;
+    let mut position = 0;
+    for (n, segment) in segments.iter().enumerate() {
+        let end = segments.get(n + 1).map_or(below, |next| next.header.base().min(below));
+        let mut walk = Walk::new(&*segment.file, HEADER_BYTES);
+        position = segment.header.base();
+        while position < end {
+            let (offset, bytes) = match walk.raw().map_err(|e| segment.unreadable(e))? {
+                Raw::Record { offset, bytes } => (offset, bytes),
+                Raw::End { offset } => {
+                    return Ok(Some(segment.damage(offset, position, "events are missing")));
+                }
+                Raw::Bad { offset, reason } => return Ok(Some(segment.damage(offset, position, reason))),
+            };
+            let read = format::record(bytes, position).and_then(|record| match record {
+                Record::Commit(_) => Ok(None),
+                Record::Event(body) => header::decode(position, body).map(Some),
+            });
+            match read {
+                Ok(None) => {}
+                Ok(Some(view)) => {
+                    position += 1;
+                    let place = Place { segment: segment.header.ordinal, offset };
+                    if each(&view, place)?.is_break() {
+                        return Ok(None);
+                    }
+                }
+                Err(reason) => return Ok(Some(segment.damage(offset, position, reason))),
+            }
+        }
+    }
+    Ok(broken.filter(|_| position < below))
+}
+
 impl Report {
     fn empty() -> Self {
         let head = Head { position: None, size: 0, root: tree::empty_root() };
-        Self { ok: true, events: 0, groups: 0, bytes: 0, head, damage: None }
+        Self { ok: true, events: 0, groups: 0, bytes: 0, head, damage: None, end: None }
     }
 }
 

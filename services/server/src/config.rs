@@ -67,6 +67,8 @@ fn name() -> String {
 pub struct Keys {
     /// The master key: 32 bytes in base64. Without it one is kept beside the data, with a warning.
     pub master: Option<PathBuf>,
+    /// The key that signs the days' heads: an Ed25519 private key in PKCS#8 PEM. Without it one is made beside the data.
+    pub signing: Option<PathBuf>,
 }
 
 /// `[limits]`
@@ -151,6 +153,8 @@ pub struct Flags {
     pub virtual_clock: bool,
     /// `--master-key FILE`
     pub master_key: Option<PathBuf>,
+    /// `--signing-key FILE`
+    pub signing_key: Option<PathBuf>,
     /// `--log-level LEVEL`
     pub log_level: Option<String>,
     /// `--log-format text|json`
@@ -182,6 +186,8 @@ pub struct Config {
     pub virtual_clock: bool,
     /// The master key's file, if it is kept elsewhere.
     pub master_key: Option<PathBuf>,
+    /// The file of the key that signs the days' heads, if it is kept elsewhere.
+    pub signing_key: Option<PathBuf>,
     /// Limits.
     pub limits: Limits,
     /// Logging.
@@ -299,6 +305,7 @@ impl Config {
             identity,
             virtual_clock: flags.virtual_clock,
             master_key: flags.master_key.or(file.keys.master),
+            signing_key: flags.signing_key.or(file.keys.signing),
             limits: file.limits,
             log: Log {
                 level: flags.log_level.unwrap_or(file.log.level),
@@ -336,6 +343,7 @@ impl File {
         let paths = [
             file.data.as_mut(),
             file.keys.master.as_mut(),
+            file.keys.signing.as_mut(),
             file.auth.as_mut().map(|auth| &mut auth.public_key),
         ];
         let tls = file.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod config;
+pub mod days;
 pub mod drain;
 pub mod grpc;
 pub mod identity;
@@ -10,6 +11,7 @@ pub mod reactions;
 pub mod runner;
 pub mod seal;
 pub mod serve;
+pub mod signing;
 pub mod stream;
 pub mod telemetry;
 pub mod time;

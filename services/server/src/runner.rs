@@ -14,6 +14,7 @@ use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::notice::Notice;
+use duban_aggregates::office::Office;
 use duban_aggregates::policy::Policy;
 use duban_aggregates::problem::Problem;
 use duban_aggregates::rejection::Rejection;
@@ -80,6 +81,7 @@ pub struct Runner {
     problems: Hot<Problem>,
     notices: Hot<Notice>,
     customers: Hot<Customer>,
+    office: Hot<Office>,
 }
 
 /// What a decision came to.
@@ -105,6 +107,7 @@ impl Runner {
             problems: Hot::new(bounds.hot_streams_max),
             notices: Hot::new(bounds.hot_streams_max),
             customers: Hot::new(bounds.hot_streams_max),
+            office: Hot::new(1),
         }
     }
 
@@ -349,7 +352,7 @@ impl Runner {
         }
         let stream = match (folded.stream, &state) {
             (Some(stream), _) => stream,
-            (None, Some(state)) => stream_name(state.prefix(), id)?,
+            (None, Some(state)) => stream_of::<A>(state.prefix(), id)?,
             (None, None) => return Err(Rejection::DoesNotExist.into()),
         };
         let Appended { last_revision, position, .. } = self.log.append(&stream, expected, stored).await?;
@@ -379,7 +382,7 @@ impl Runner {
     /// An id is one stream's, whatever its kind.
     async fn find<A: Aggregate>(&self, id: Uuid) -> Result<Option<StreamName>, RunError> {
         for prefix in A::PREFIXES {
-            let stream = stream_name(prefix, id)?;
+            let stream = stream_of::<A>(prefix, id)?;
             if !self.log.read_stream(&stream, 0, Direction::Forward, 1).await?.is_empty() {
                 return Ok(Some(stream));
             }
@@ -411,6 +414,7 @@ holds! {
     Problem => problems,
     Notice => notices,
     Customer => customers,
+    Office => office,
 }
 
 /// Folds one stored event.
@@ -430,6 +434,10 @@ pub fn fold<A: Aggregate>(state: Option<A>, recorded: &Recorded) -> Result<Optio
 /// None in practice: a kind and a UUID always make a name.
 pub fn ticket_stream(kind: Kind, ticket: TicketId) -> Result<StreamName, RunError> {
     stream_name(kind.name(), ticket.0)
+}
+
+fn stream_of<A: Aggregate>(prefix: &str, id: Uuid) -> Result<StreamName, RunError> {
+    if A::ALONE { Ok(StreamName::new(prefix)?) } else { stream_name(prefix, id) }
 }
 
 fn stream_name(prefix: &str, id: Uuid) -> Result<StreamName, RunError> {

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
 use crate::config::{Config, Identity};
+use crate::days::Days;
 use crate::drain::{self, Drain, Ended};
 use crate::grpc::Api;
 use crate::identity::{IdentityError, TokenIssuer, Verifier};
@@ -26,6 +27,7 @@ use crate::keys::{KeyStore, KeysError};
 use crate::reactions::Reactions;
 use crate::runner::{Bounds, Rules, Runner};
 use crate::seal::Sealer;
+use crate::signing::{SigningError, SigningKey};
 use crate::stream::{StreamServer, Streams};
 use crate::time::{Clock, SystemClock};
 use crate::timers::Timers;
@@ -55,6 +57,9 @@ pub enum ServeError {
     /// The key store cannot be opened.
     #[error("the key store cannot be opened")]
     Keys(#[from] KeysError),
+    /// The key that signs the days' heads cannot be had.
+    #[error("the days' heads cannot be signed")]
+    Signing(#[from] SigningError),
     /// Callers cannot be proved.
     #[error("callers cannot be proved")]
     Identity(#[from] IdentityError),
@@ -113,7 +118,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Progress>,
     ) -> Result<Running, ServeError> {
-        let Opened { log, sealer } = open(&config).await?;
+        let Opened { log, sealer, signing } = open(&config).await?;
         let floor = last_recorded_at(&*log).await?;
         let clock: Arc<dyn Clock> = Arc::new(Floored { clock, floor });
         let bounds = Bounds {
@@ -127,6 +132,11 @@ impl Server {
         views.caught_up(&*log).await;
 
         let drain = Drain::default();
+        // Before anything is written today, and so that whoever asks first finds the days closed.
+        let days = Arc::new(Days::new(Arc::clone(&runner), signing));
+        days.catch_up().await;
+        let closing = tokio::spawn(close_days(Arc::clone(&days), drain.clone()));
+
         let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
         let reactions = Arc::new(reactions);
         let reacting = tokio::spawn(react(Arc::clone(&reactions), drain.clone()));
@@ -178,7 +188,9 @@ impl Server {
             reactions,
             ticking,
             streaming,
+            closing,
             timers,
+            days,
             runner,
             views,
         })
@@ -198,7 +210,9 @@ pub struct Running {
     reactions: Arc<Reactions>,
     ticking: JoinHandle<()>,
     streaming: JoinHandle<()>,
+    closing: JoinHandle<()>,
     timers: Arc<Timers>,
+    days: Arc<Days>,
     runner: Arc<Runner>,
     views: Views,
 }
@@ -237,11 +251,18 @@ impl Running {
         &self.timers
     }
 
-    /// Waits until what is due has happened, every event of the log has been reacted to, and every read model has taken in
+    /// The office's days.
+    #[must_use]
+    pub fn days(&self) -> &Arc<Days> {
+        &self.days
+    }
+
+    /// Waits until what is due has happened, every day that is over is closed, every event of the log has been reacted to, and every read model has taken in
     /// what that wrote.
     pub async fn settled(&self) {
         loop {
             self.timers.idle().await;
+            self.days.idle().await;
             let Some(head) = self.runner.log().head().position else { return };
             self.reactions.reached(head).await;
             // It has stopped, or it gets there.
@@ -299,6 +320,7 @@ impl Running {
         self.drain.start();
         self.reacting.await?;
         self.ticking.await?;
+        self.closing.await?;
         self.streaming.await?;
         // After the last append was answered: whoever was cut off is told that the log is closed.
         self.runner.log().close().await?;
@@ -310,17 +332,22 @@ impl Running {
 struct Opened {
     log: Arc<dyn EventLog>,
     sealer: Sealer,
+    signing: SigningKey,
 }
 
 /// The log first: its lock covers the keys too.
 async fn open(config: &Config) -> Result<Opened, ServeError> {
     let (data, master) = (config.data.clone(), config.master_key.clone());
+    let signing = config.signing_key.clone();
     let opening = move || {
         std::fs::create_dir_all(&data)
             .map_err(|source| ServeError::Directory { path: data.clone(), source })?;
         let log = SegmentedLog::open(&data.join("log"), Options::default())?;
         let keys = KeyStore::open(&data, master.as_deref().map(Path::new))?;
-        Ok(Opened { log: Arc::new(log), sealer: Sealer::new(Arc::new(keys)) })
+        let signing = SigningKey::load_or_make(&data, signing.as_deref())?;
+        let id = signing.public().id();
+        tracing::info!(key = %duban_aggregates::office::hex(&id), "days' heads are signed by this key");
+        Ok(Opened { log: Arc::new(log), sealer: Sealer::new(Arc::new(keys)), signing })
     };
     tokio::task::spawn_blocking(opening).await?
 }
@@ -348,6 +375,10 @@ async fn watch(streams: Arc<Streams>) {
 
 async fn tick(timers: Arc<Timers>, drain: Drain) {
     timers.run(drain).await;
+}
+
+async fn close_days(days: Arc<Days>, drain: Drain) {
+    days.run(drain).await;
 }
 
 async fn react(reactions: Arc<Reactions>, drain: Drain) {

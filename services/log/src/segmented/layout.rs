@@ -75,11 +75,20 @@ impl Segment {
 
     /// Walks over the last segment up to its last whole group.
     pub(crate) fn walk_last(&self, live: bool, progress: &mut dyn FnMut(u64)) -> Result<Contents, Error> {
+        Ok(self.walk_last_and_tail(live, progress)?.0)
+    }
+
+    /// The same; answers also what lies behind that group and is no whole one, where there is something.
+    pub(crate) fn walk_last_and_tail(
+        &self,
+        live: bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Contents, Option<Damage>), Error> {
         let reading = || Error::io(format!("read {}", self.name()));
         let mut before = None;
         loop {
             let (contents, bad) = Contents::walk(&*self.file, &self.header, progress).map_err(reading())?;
-            let Some(bad) = bad else { return Ok(contents) };
+            let Some(bad) = bad else { return Ok((contents, None)) };
             match walk::judge(&*self.file, &contents, &bad, live).map_err(reading())? {
                 Verdict::Torn => {
                     if !live {
@@ -91,7 +100,7 @@ impl Segment {
                             "a group that was never acknowledged is cut off the end of the log"
                         );
                     }
-                    return Ok(contents);
+                    return Ok((contents, Some(self.damage(bad.offset, bad.position, bad.reason))));
                 }
                 // A live writer may have finished this group and the next between our two looks. A commit after it means that
                 // it is there by now, so if it is still bad, it is.
@@ -138,6 +147,14 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn read(disk: &dyn Disk, access: Access) -> Result<Self, Error> {
+        match Self::read_sound(disk, access)? {
+            (layout, None) => Ok(layout),
+            (_, Some(damage)) => Err(damage.into()),
+        }
+    }
+
+    /// Reads as far as segments follow each other as they must; answers what is wrong behind those.
+    pub(crate) fn read_sound(disk: &dyn Disk, access: Access) -> Result<(Self, Option<Damage>), Error> {
         let names = disk.list().map_err(Error::io(format!("list {}", disk.name())))?;
         let mut ordinals: Vec<_> =
             names.into_iter().filter_map(|n| format::segment_ordinal(&n).map(|o| (o, n))).collect();
@@ -158,34 +175,34 @@ impl Layout {
                 found = header().map_err(reading)?;
                 if let Err(reason) = found {
                     let position = layout.segments.last().map_or(0, |s| s.header.base());
-                    return Err(format::damage(ordinal, 0, position, reason).into());
+                    return Ok((layout, Some(format::damage(ordinal, 0, position, reason))));
                 }
             }
             match found {
                 Ok(header) => {
-                    layout.follow(ordinal, &header)?;
+                    if let Err(damage) = layout.follow(ordinal, &header) {
+                        return Ok((layout, Some(damage)));
+                    }
                     layout.segments.push(Segment { header, file });
                 }
                 Err(_) => layout.unstarted.push((ordinal, name)),
             }
         }
-        Ok(layout)
+        Ok((layout, None))
     }
 
     /// Checks that a segment may follow those found before.
-    fn follow(&self, ordinal: u64, header: &Header) -> Result<(), Error> {
-        let broken = |reason: String| Err(format::damage(ordinal, 0, header.base(), reason).into());
+    fn follow(&self, ordinal: u64, header: &Header) -> Result<(), Damage> {
+        let broken = |reason: String| Err(format::damage(ordinal, 0, header.base(), reason));
         if header.ordinal != ordinal {
             return broken(format!("the segment's header is that of segment {}", header.ordinal));
         }
         if let Some((unstarted, _)) = self.unstarted.first() {
-            return Err(
-                format::damage(*unstarted, 0, header.base(), "the segment's header is not readable").into()
-            );
+            return Err(format::damage(*unstarted, 0, header.base(), "the segment's header is not readable"));
         }
         let expected = self.segments.last().map_or(0, |s| s.header.ordinal + 1);
         if ordinal != expected {
-            return Err(format::damage(expected, 0, header.base(), "the segment is missing").into());
+            return Err(format::damage(expected, 0, header.base(), "the segment is missing"));
         }
         let base = self.segments.last().map_or(0, |s| s.header.base());
         if header.base() < base || (ordinal == 0 && header.base() != 0) {

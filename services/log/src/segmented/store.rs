@@ -404,6 +404,15 @@ impl Store {
         tree::inclusion(leaf, size, &|a, b| self.subtree(a, b))
     }
 
+    pub(crate) fn shared_proof(&self, leaves: &[u64], size: u64) -> Result<Vec<Hash>, Error> {
+        let ascending = leaves.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending {
+            return Err(Error::invalid("leaves", "do not ascend"));
+        }
+        proof_bounds(leaves.last().map_or(0, |leaf| leaf.saturating_add(1)), size, self.head().size)?;
+        tree::shared(leaves, size, &|a, b| self.subtree(a, b))
+    }
+
     pub(crate) fn consistency_proof(&self, old: u64, size: u64) -> Result<Vec<Hash>, Error> {
         proof_bounds(old, size, self.head().size)?;
         tree::consistency(old, size, &|a, b| self.subtree(a, b))

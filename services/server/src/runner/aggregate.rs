@@ -8,7 +8,7 @@ use duban_aggregates::ids::CommandId;
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::state::Done;
-use duban_aggregates::{customer, notice, order, problem, ticket};
+use duban_aggregates::{customer, notice, office, order, problem, ticket};
 use duban_codec::CodecError;
 use jiff::Timestamp;
 
@@ -26,6 +26,9 @@ pub trait Aggregate: Sized + Send + Sync + 'static {
 
     /// The prefixes that its streams may have; an id is found under one of them.
     const PREFIXES: &'static [&'static str];
+
+    /// Whether there is one of it only, whose stream is named by its prefix alone.
+    const ALONE: bool = false;
 
     /// The prefix of this one's stream.
     fn prefix(&self) -> &'static str;
@@ -185,12 +188,13 @@ fn event_unit<'t>(ticket: &'t ticket::Ticket, event: &'t ticket::Event) -> Optio
 }
 
 macro_rules! plain_aggregate {
-    ($($module:ident :: $state:ident, $prefix:literal, $encode:ident, $decode:ident;)*) => {$(
+    ($($module:ident :: $state:ident, $prefix:literal, $encode:ident, $decode:ident $(, $alone:literal)?;)*) => {$(
         impl Aggregate for $module::$state {
             type Event = $module::Event;
             type Command = $module::Command;
 
             const PREFIXES: &'static [&'static str] = &[$prefix];
+            $(const ALONE: bool = $alone;)?
 
             fn prefix(&self) -> &'static str {
                 $prefix
@@ -239,4 +243,5 @@ plain_aggregate! {
     problem::Problem, "problem", encode_problem, decode_problem;
     notice::Notice, "notice", encode_notice, decode_notice;
     customer::Customer, "customer", encode_customer, decode_customer;
+    office::Office, "office", encode_office, decode_office, true;
 }

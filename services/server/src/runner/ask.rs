@@ -3,8 +3,10 @@
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::clock::{DueStep, Rung, Step};
 use duban_aggregates::ids::CommandId;
+use duban_aggregates::office;
 use duban_codec::Lineage;
 use duban_log::Position;
+use jiff::civil::Date;
 use uuid::Uuid;
 
 /// A command's envelope: who asks, under which id, after what.
@@ -42,7 +44,16 @@ impl Ask {
         name.push(step);
         name.extend(number.to_be_bytes());
         name.extend(due.from.as_microsecond().to_be_bytes());
-        let command = Uuid::new_v5(&stream, &name);
+        Self::timer(Uuid::new_v5(&stream, &name))
+    }
+
+    /// The timer's too: the same command however often a day is found to be over.
+    #[must_use]
+    pub fn close_day(day: Date) -> Self {
+        Self::timer(Uuid::new_v5(&office::ID, format!("close {day}").as_bytes()))
+    }
+
+    fn timer(command: Uuid) -> Self {
         Self {
             command: CommandId(command),
             expected_revision: None,
