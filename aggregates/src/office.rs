@@ -95,7 +95,7 @@ pub fn evolve(office: Option<Office>, event: &Event, meta: &Meta) -> Option<Offi
 }
 
 /// What may be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Close a day that is over, by the timer.
     CloseDay(SignedHead),

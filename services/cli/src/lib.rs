@@ -21,6 +21,7 @@ mod import;
 mod output;
 mod progress;
 mod projections;
+pub mod proof;
 mod readonly;
 mod replay;
 mod serve;

@@ -190,6 +190,13 @@ pub(crate) fn stream_of(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(FIXED..)?.get(..usize::from(*bytes.get(1)?))
 }
 
+/// Gives an event another revision.
+pub(crate) fn renumber(bytes: &mut [u8], revision: u64) {
+    if let Some(field) = bytes.get_mut(28..36) {
+        field.copy_from_slice(&revision.to_le_bytes());
+    }
+}
+
 /// The leaf of an event in the tree: what anyone who was given the event can compute.
 #[must_use]
 pub fn leaf_hash(event: &Recorded) -> Hash {

@@ -17,6 +17,7 @@ mod memory;
 mod reader;
 mod segmented;
 mod streams;
+pub mod tamper;
 
 pub mod tree;
 mod verify;

@@ -7,6 +7,7 @@ mod architecture;
 mod bad_input;
 mod boards;
 mod clocks;
+mod days;
 mod import;
 mod repeats;
 mod restart;

@@ -1,0 +1,287 @@
+//! The audit of a whole log: everything again, and every signed head against what the log holds.
+//!
+//! A log agrees with itself after somebody who had time has written it anew: only a head that was kept elsewhere, or signed with a key
+//! that this somebody does not have, tells. Between two heads nothing tells where they wrote; so what is found is named by
+//! where it shows and by the events between which the first that is not as it was must lie.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use duban_aggregates::office::{self, SignedHead, hex};
+use duban_codec::types;
+use duban_log::disk::Disk;
+use duban_log::tree::{Frontier, Hash};
+use duban_log::{Error, Place, Report, StreamTree, View, scan_sound};
+use duban_server::signing::PublicKey;
+use serde::Serialize;
+
+use super::heads::Kept;
+
+/// The first thing that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// File name of the segment in which it shows.
+    pub segment: String,
+    /// Byte in that file where it shows.
+    pub offset: u64,
+    /// Position of the event that is, or should be, there.
+    pub position: u64,
+    /// What is wrong.
+    pub reason: String,
+    /// The first event that is not as it was lies here or behind: all before are what a signed or kept head says.
+    pub since: u64,
+    /// It lies before here.
+    pub until: u64,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// What the log says of itself.
+    pub report: Report,
+    /// The first thing that is not as it was.
+    pub found: Option<Found>,
+    /// What is wrong with heads that were given, rather than with the log.
+    pub problems: Vec<String>,
+    /// Heads of days in the log that were checked.
+    pub days: u64,
+    /// The last of them.
+    pub last: Option<SignedHead>,
+    /// Events that are what a head that was kept elsewhere says, or one that is signed with a key that was given.
+    pub proven: u64,
+}
+
+impl Audit {
+    /// Whether everything is as it was.
+    #[must_use]
+    pub fn ok(&self) -> bool {
+        self.report.ok && self.found.is_none() && self.problems.is_empty()
+    }
+}
+
+/// What somebody says that a beginning of the log is.
+struct Claim {
+    name: String,
+    size: u64,
+    root: Hash,
+    streams: Option<(u64, Hash)>,
+    /// It was kept elsewhere, or is signed with a key that was given.
+    trusted: bool,
+}
+
+impl Claim {
+    fn of(name: String, signed: &SignedHead, trusted: bool) -> Self {
+        let head = &signed.head;
+        let streams = Some((head.streams, head.streams_root));
+        Self { name, size: head.size, root: head.root, streams, trusted }
+    }
+}
+
+/// Looks at the whole log again, and holds the heads that were kept, and those in the log itself, against it. Without keys no
+/// signature is looked at.
+///
+/// # Errors
+/// [`Error::Io`]. Damage is no error but what was asked for.
+pub fn audit(
+    disk: &Arc<dyn Disk>,
+    threads: usize,
+    kept: &[Kept],
+    keys: &[PublicKey],
+    progress: duban_log::Progress<'_>,
+) -> Result<Audit, Error> {
+    let report = duban_log::verify_on(disk, threads, progress)?;
+    let sound = report.damage.as_ref().map_or(report.head.size, |damage| damage.position.get());
+    let mut days = Days { keys, ..Days::default() };
+    let read = scan_sound(&**disk, sound, |view, place| {
+        days.look(view, place);
+        Ok::<_, Error>(ControlFlow::Continue(()))
+    })?;
+    let Days { mut claims, found: bad_day, last, count, .. } = days;
+    let mut problems = Vec::new();
+    for kept in kept {
+        let trusted = match &kept.signed {
+            Some(signed) if !keys.is_empty() => match signed_by(keys, signed) {
+                Ok(()) => true,
+                Err(reason) => {
+                    problems.push(format!("the head in {} {reason}", kept.name));
+                    false
+                }
+            },
+            _ => true,
+        };
+        if trusted {
+            let streams = kept.signed.map(|signed| (signed.head.streams, signed.head.streams_root));
+            let name = format!("the head in {}", kept.name);
+            claims.push(Claim { name, size: kept.size, root: kept.root, streams, trusted });
+        }
+    }
+    claims.sort_by_key(|claim| claim.size);
+    problems.extend(contradictions(&claims));
+    let (proven, rewritten) = compare(&**disk, &claims, sound)?;
+    let broken = read.or_else(|| report.damage.clone()).map(|damage| Found {
+        since: proven,
+        until: damage.position.get() + 1,
+        position: damage.position.get(),
+        segment: damage.segment,
+        offset: damage.offset,
+        reason: damage.reason,
+    });
+    let missing =
+        claims.iter().rfind(|claim| claim.trusted && claim.size > report.head.size).and_then(|claim| {
+            let end = report.end.as_ref()?;
+            let (size, name) = (report.head.size, &claim.name);
+            Some(Found {
+                segment: end.segment.clone(),
+                offset: end.offset,
+                position: end.position.get(),
+                reason: format!("{}: {name} is of {} events, and here are {size}", end.reason, claim.size),
+                since: proven,
+                until: end.position.get() + 1,
+            })
+        });
+    let bad_day = bad_day.map(|found| Found { since: proven.min(found.position), ..found });
+    let found = [rewritten, bad_day, broken, missing].into_iter().flatten().min_by_key(|found| found.until);
+    Ok(Audit { report, found, problems, days: count, last, proven })
+}
+
+/// Whether one of these keys signed a head; else why not.
+pub(crate) fn signed_by(keys: &[PublicKey], signed: &SignedHead) -> Result<(), String> {
+    match keys.iter().find(|key| key.id() == signed.key) {
+        Some(key) if key.signed(signed) => Ok(()),
+        Some(_) => Err("is not what its key signed".to_owned()),
+        None => Err(format!("is signed with the key {}, which is none of those given", hex(&signed.key))),
+    }
+}
+
+/// Heads that say different things of the same beginning cannot both be of one log, whatever is on this disk.
+fn contradictions(claims: &[Claim]) -> Vec<String> {
+    let pairs = claims.windows(2).filter(|pair| pair[0].size == pair[1].size && pair[0].root != pair[1].root);
+    let contradict = |pair: &[Claim]| {
+        format!(
+            "{} and {} contradict each other: both are of {} events",
+            pair[0].name, pair[1].name, pair[0].size
+        )
+    };
+    pairs.filter(|pair| pair[0].trusted && pair[1].trusted).map(contradict).collect()
+}
+
+/// The days' heads in the log, as they are met.
+#[derive(Default)]
+struct Days<'k> {
+    keys: &'k [PublicKey],
+    claims: Vec<Claim>,
+    last: Option<SignedHead>,
+    count: u64,
+    found: Option<Found>,
+}
+
+impl Days<'_> {
+    fn look(&mut self, view: &View<'_>, place: Place) {
+        if view.stream != office::STREAM || view.kind != types::OFFICE_DAY_CLOSED {
+            return;
+        }
+        let position = view.position.get();
+        let reason = match duban_codec::decode_office(view.kind, view.payload) {
+            Ok(office::Event::DayClosed(signed)) => self.take(&signed, position).err(),
+            Err(error) => Some(format!("cannot be read: {error}")),
+        };
+        if let (None, Some(reason)) = (&self.found, reason) {
+            let reason = format!("the head of a day {reason}");
+            let (segment, offset) = (place.file(), place.offset);
+            self.found = Some(Found { segment, offset, position, reason, since: 0, until: position + 1 });
+        }
+    }
+
+    fn take(&mut self, signed: &SignedHead, position: u64) -> Result<(), String> {
+        let head = &signed.head;
+        if !self.keys.is_empty() {
+            signed_by(self.keys, signed)?;
+        }
+        if head.size > position {
+            return Err(format!("covers {} events, more than lie before it", head.size));
+        }
+        if let Some(SignedHead { head: last, .. }) = self.last
+            && (last.day >= head.day || last.size >= head.size)
+        {
+            return Err(format!("({}) does not follow the one before it ({})", head.day, last.day));
+        }
+        self.count += 1;
+        self.last = Some(*signed);
+        let name = format!("the head of {} in the log", head.day);
+        self.claims.push(Claim::of(name, signed, !self.keys.is_empty()));
+        Ok(())
+    }
+}
+
+/// Goes over the events below `sound` once, and holds every claim that ends there against them. Answers how many events are
+/// proven, and the first claim that does not hold.
+fn compare(disk: &dyn Disk, claims: &[Claim], sound: u64) -> Result<(u64, Option<Found>), Error> {
+    let claims: Vec<_> = claims.iter().filter(|claim| claim.size <= sound).collect();
+    let Some(last) = claims.last() else { return Ok((0, None)) };
+    let with_streams = claims.iter().any(|claim| claim.streams.is_some());
+    let mut against = Against { claims: &claims, proven: 0, start: None, found: None };
+    let (mut frontier, mut streams) = (Frontier::default(), StreamTree::default());
+    against.hold(&frontier, &streams);
+    scan_sound(disk, last.size, |view, place| {
+        if view.position.get() == against.proven {
+            against.start = Some(place);
+        }
+        let leaf = view.leaf_hash();
+        frontier.push(leaf);
+        if with_streams {
+            streams.push(view.stream, view.revision, leaf);
+        }
+        against.hold(&frontier, &streams);
+        let done = against.found.is_some() || against.claims.is_empty();
+        Ok::<_, Error>(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok((against.proven, against.found))
+}
+
+struct Against<'c> {
+    /// Those that were not reached yet.
+    claims: &'c [&'c Claim],
+    proven: u64,
+    /// Where the first event lies that is not proven.
+    start: Option<Place>,
+    found: Option<Found>,
+}
+
+impl Against<'_> {
+    fn hold(&mut self, frontier: &Frontier, streams: &StreamTree) {
+        let mut proven = self.proven;
+        while let Some((claim, rest)) = self.claims.split_first()
+            && claim.size == frontier.size()
+            && self.found.is_none()
+        {
+            self.claims = rest;
+            let root = frontier.root();
+            let wrong = if root != claim.root {
+                Some(format!("their root is {} and not {}", hex(&root), hex(&claim.root)))
+            } else {
+                claim.streams.and_then(|(count, root)| {
+                    let (here, is) = (streams.len(), streams.root());
+                    let same = (here, is) == (count, root);
+                    (!same).then(|| format!("their {here} streams end otherwise than those {count}"))
+                })
+            };
+            match wrong {
+                None if claim.trusted => proven = claim.size,
+                None => {}
+                Some(wrong) => {
+                    let place = self.start.unwrap_or(Place { segment: 0, offset: 0 });
+                    let (since, until) = (self.proven, claim.size);
+                    self.found = Some(Found {
+                        segment: place.file(),
+                        offset: place.offset,
+                        position: since,
+                        reason: format!("events {since} to {until} are not those of {}: {wrong}", claim.name),
+                        since,
+                        until,
+                    });
+                }
+            }
+        }
+        self.proven = proven;
+    }
+}
