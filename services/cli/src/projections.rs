@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use duban_aggregates::office::hex;
 use duban_log::{EventLog, Options, Position, SegmentedLog};
 use duban_projections::{Inspected, Rebuilt};
 use duban_proto::api::v1::board_service_client::BoardServiceClient;
@@ -12,7 +13,6 @@ use duban_server::views;
 use serde::Serialize;
 
 use crate::args::{Data, Output};
-use crate::check::hex;
 use crate::data;
 use crate::departments::{CallError, Office, Tokens};
 use crate::failure::{Done, Failure};
