@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, check, demo_verb, drive_verb, generate, history, import, projections, replay, serve, watch,
+    bench, check, demo_verb, drive_verb, export, generate, history, import, projections, replay, serve, watch,
 };
 
 /// The whole command line.
@@ -49,6 +49,10 @@ pub(crate) enum Verb {
     Import(import::Args),
     /// Read a log again, whole: checksums, revisions, the tree's roots
     Verify(check::Args),
+    /// Write one ticket into a file that proves itself whole and unaltered
+    Export(export::Args),
+    /// Check such a file with nothing but a public key
+    CheckExport(export::CheckArgs),
     /// Fold every ticket of a log again, and compare with the read model
     Replay(replay::Args),
     /// Write seeded, realistic histories into a log

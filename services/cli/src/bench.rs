@@ -9,7 +9,7 @@ use crate::args::{Data, Output};
 use crate::failure::{Done, Failure};
 use crate::fanout::{self, Plan};
 use crate::output::{self, Progress, count, rate};
-use crate::{data, replay};
+use crate::{data, replay, tamper};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,21 @@ enum What {
         #[arg(long, value_name = "N", default_value_t = 3)]
         disconnects: u32,
         /// Where they go away follows from this
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+    },
+    /// Tampering with a log that has signed heads: every attempt must be found, and its place named
+    #[command(
+        after_help = "Examples:\n  duban bench tamper\n  duban bench tamper --attempts 100000 --seed 7\n\nBits are flipped, events dropped, swapped and rewritten, the log is cut off; with nothing made good again, with checksums and roots\nof the groups made good, and with everything up to the end of the log. Exit status 1 where one attempt passes or is misplaced.\nJSON: {\"ok\", \"seed\", \"attempts\", \"found\", \"placed\", \"exact\", \"exact_wanted\", \"kinds\", \"range_max\", \"range_median\", \"events\", \"proven\", \"days\",\n\"missed\": [\"…\"]}"
+    )]
+    Tamper {
+        /// How often
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        attempts: u64,
+        /// Tickets in the log
+        #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        tickets: u64,
+        /// What is done follows from this
         #[arg(long, value_name = "S", default_value_t = 1)]
         seed: u64,
     },
@@ -121,6 +136,9 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
                 seed: *seed,
             };
             fanout(plan, output)
+        }
+        What::Tamper { attempts, tickets, seed } => {
+            tamper(tamper::Plan { tickets: *tickets, attempts: *attempts, seed: *seed }, output)
         }
         What::Verify { data } => verify(data, output),
     }
@@ -196,6 +214,39 @@ fn fanout(plan: Plan, output: Output) -> Result<Done, Failure> {
     line("the same, with all subscribers", report.appended_per_second_with_all)?;
     line("an append's p99 in µs, nobody subscribed", report.append_p99_us_alone)?;
     line("the same, with all subscribers", report.append_p99_us_with_all)?;
+    Ok(Done::holds(report.ok))
+}
+
+fn tamper(plan: tamper::Plan, output: Output) -> Result<Done, Failure> {
+    let dir = tempfile::tempdir().map_err(Failure::broken)?;
+    let progress = Progress::new("tamper", "attempts", plan.attempts);
+    let showing = |done, total| progress.set(done, total);
+    let report =
+        data::runtime()?.block_on(tamper::run(dir.path(), plan, &showing)).map_err(Failure::broken)?;
+    let took = progress.elapsed();
+    drop(progress);
+    if output == Output::Json {
+        output::json(&report)?;
+        return Ok(Done::holds(report.ok));
+    }
+    let line = |what: &str, figure: u64| output::text(&format!("{what:<64} {:>12}", count(figure)));
+    line("events in the log", report.events)?;
+    line("of them under the head that was kept", report.proven)?;
+    line("days closed in it", report.days)?;
+    for (kind, attempts) in &report.kinds {
+        line(kind, *attempts)?;
+    }
+    line("attempts", report.attempts)?;
+    line("found", report.found)?;
+    line("whose first touched event lies where the audit said", report.placed)?;
+    line("on single records", report.exact_wanted)?;
+    line("whose very record was named", report.exact)?;
+    line("events between which the first touched one must lie, median", report.range_median)?;
+    line("the same, at the most", report.range_max)?;
+    line("attempts a second", rate(report.attempts, took))?;
+    for missed in &report.missed {
+        output::text(&format!("missed: {missed}"))?;
+    }
     Ok(Done::holds(report.ok))
 }
 

@@ -13,6 +13,7 @@ mod demo_verb;
 pub mod departments;
 pub mod drive;
 mod drive_verb;
+mod export;
 mod failure;
 pub mod fanout;
 mod generate;
@@ -25,6 +26,7 @@ pub mod proof;
 mod readonly;
 mod replay;
 mod serve;
+pub mod tamper;
 pub mod walk;
 mod watch;
 
@@ -44,6 +46,8 @@ pub fn main() -> ExitCode {
         Verb::Drive(args) => drive_verb::run(args, output),
         Verb::Import(args) => import::run(args, output),
         Verb::Verify(args) => check::run(args, output),
+        Verb::Export(args) => export::run(args, output),
+        Verb::CheckExport(args) => export::run_check(args, output),
         Verb::Replay(args) => replay::run(args, output),
         Verb::Generate(args) => generate::run(args, output),
         Verb::History(args) => history::run(args, output),

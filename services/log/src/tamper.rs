@@ -265,12 +265,15 @@ impl Victim {
                 })
             }
             Way::Rewrite => {
-                let (victim, bit) = (dice.below(below), dice.below(8));
+                let (victim, byte, bit) = (dice.below(below), dice.roll(), dice.below(8));
                 self.change(way, skill, victim, None, |groups| {
                     let (group, event) = find(groups, victim);
-                    if let Some(byte) = groups[group][event].last_mut() {
-                        *byte ^= 1 << bit;
-                    }
+                    let body = &mut groups[group][event];
+                    // Of an event without a payload the last byte of what surrounds it.
+                    let payload =
+                        crate::header::decode(victim, body).map_or(0, |view| view.payload.len()).max(1);
+                    let at = body.len() - 1 - at(byte % payload as u64);
+                    body[at] ^= 1 << bit;
                 })
             }
         }
@@ -356,21 +359,20 @@ impl Victim {
 
     /// Records keep the frames that they had: of an event that is another, or stands elsewhere, nothing is made good.
     fn raw(&self, bodies: &[Vec<Vec<u8>>], touched: &[usize]) -> Files {
-        let mut frames: HashMap<&[u8], &[u8]> = HashMap::new();
+        // Events by their id, which nothing here changes.
+        let id = |body: &[u8]| body[12..28].to_vec();
+        let mut frames = HashMap::new();
         for group in touched.iter().map(|&n| &self.groups[n]) {
             let file = &self.files.0[&format::segment_name(group.segment)];
             for (body, &start) in group.bodies.iter().zip(&group.events) {
-                // The header up to the payload tells events apart, also one whose last byte is another.
-                frames.insert(&body[..body.len() - 1], &file[start..start + format::FRAME]);
+                frames.insert(id(body), &file[start..start + format::FRAME]);
             }
         }
         self.with_groups(touched, |n, group| {
             let mut out = Vec::new();
             for body in &bodies[n] {
                 let start = out.len();
-                out.extend_from_slice(
-                    frames.get(&body[..body.len() - 1]).copied().unwrap_or(&[0xFF; format::FRAME]),
-                );
+                out.extend_from_slice(frames[&id(body)]);
                 out.extend_from_slice(body);
                 out.resize(start + format::padded(body.len()), 0);
             }

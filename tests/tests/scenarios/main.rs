@@ -9,6 +9,7 @@ mod boards;
 mod clocks;
 mod days;
 mod import;
+mod proof;
 mod repeats;
 mod restart;
 mod sealed;

@@ -67,14 +67,9 @@ struct Claim {
     streams: Option<(u64, Hash)>,
     /// It was kept elsewhere, or is signed with a key that was given.
     trusted: bool,
-}
-
-impl Claim {
-    fn of(name: String, signed: &SignedHead, trusted: bool) -> Self {
-        let head = &signed.head;
-        let streams = Some((head.streams, head.streams_root));
-        Self { name, size: head.size, root: head.root, streams, trusted }
-    }
+    /// Where it does not hold, the first event that is not as it was lies before here: what nobody outside answers for may itself
+    /// have been written anew.
+    until: u64,
 }
 
 /// Looks at the whole log again, and holds the heads that were kept, and those in the log itself, against it. Without keys no
@@ -112,7 +107,7 @@ pub fn audit(
         if trusted {
             let streams = kept.signed.map(|signed| (signed.head.streams, signed.head.streams_root));
             let name = format!("the head in {}", kept.name);
-            claims.push(Claim { name, size: kept.size, root: kept.root, streams, trusted });
+            claims.push(Claim { name, size: kept.size, root: kept.root, streams, trusted, until: kept.size });
         }
     }
     claims.sort_by_key(|claim| claim.size);
@@ -208,7 +203,11 @@ impl Days<'_> {
         self.count += 1;
         self.last = Some(*signed);
         let name = format!("the head of {} in the log", head.day);
-        self.claims.push(Claim::of(name, signed, !self.keys.is_empty()));
+        let trusted = !self.keys.is_empty();
+        let (size, root) = (head.size, head.root);
+        let streams = Some((head.streams, head.streams_root));
+        let until = if trusted { size } else { position + 1 };
+        self.claims.push(Claim { name, size, root, streams, trusted, until });
         Ok(())
     }
 }
@@ -270,12 +269,15 @@ impl Against<'_> {
                 None => {}
                 Some(wrong) => {
                     let place = self.start.unwrap_or(Place { segment: 0, offset: 0 });
-                    let (since, until) = (self.proven, claim.size);
+                    let (since, until) = (self.proven, claim.until);
                     self.found = Some(Found {
                         segment: place.file(),
                         offset: place.offset,
                         position: since,
-                        reason: format!("events {since} to {until} are not those of {}: {wrong}", claim.name),
+                        reason: format!(
+                            "the first {} events are not those of {}: {wrong}",
+                            claim.size, claim.name
+                        ),
                         since,
                         until,
                     });

@@ -1,0 +1,140 @@
+//! `duban export` and `duban check-export`: one ticket in one file that proves itself, without this server or its directory.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use duban_server::signing::PublicKey;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::args::{Data, Output};
+use crate::data;
+use crate::failure::{Done, Failure};
+use crate::output::{self, Progress, count};
+use crate::proof::export::{ExportError, Exported, export};
+use crate::proof::heads::SignedHeadJson;
+use crate::proof::offline::{Checked, check};
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  duban export 0b7c1f6e-2d55-4f3a-9a53-6f8f1a0c2b11 --data ./data --out ticket.json\n  duban check-export ticket.json --key signing.pub\n\nThe file holds every event of the ticket up to the last day that was closed, its certificate, the signed head of that day, and the proofs\nthat these events are in the log and that none is left out. Texts stay sealed. It is read beside a running server, too.\nJSON: {\"file\", \"bytes\", \"events\", \"later\", \"head\"}; `later` counts events after that day, which are not in it."
+)]
+pub(crate) struct Args {
+    /// The ticket's id
+    ticket: Uuid,
+    #[command(flatten)]
+    data: Data,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  duban check-export ticket.json --key signing.pub\n  duban check-export ticket.json --key signing.pub --events events.jsonl\n\nNeeds the file and the public key, and nothing else. Every event is hashed again, and the signed root made of it; the stream must end as\nthe signed root over all streams says; the certificate must be the one that the events hold; one character that is another fails.\nExit status: 0 every event is unaltered and none is left out, 1 it is not so, 2 wrong use.\nJSON: {\"ok\", \"ticket\", \"events\", \"head\", \"certified\", \"problems\": [{\"event\", \"reason\"}]}; `event` is a revision."
+)]
+pub(crate) struct CheckArgs {
+    /// The file that was exported
+    file: PathBuf,
+    /// The public key with which its head must be signed, in PEM; any number of them
+    #[arg(long, value_name = "PUB", required = true)]
+    key: Vec<PathBuf>,
+    /// Writes the events here, in canonical JSON, one a line
+    #[arg(long, value_name = "OUT")]
+    events: Option<PathBuf>,
+}
+
+/// Why a file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}")]
+struct FileError {
+    what: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
+    let path = path.to_owned();
+    move |source| FileError { what, path, source }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    file: PathBuf,
+    bytes: u64,
+    events: u64,
+    later: u64,
+    head: SignedHeadJson,
+}
+
+/// Exports.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
+    let reader = data::reader(&args.data.data)?;
+    let total = reader.head().size;
+    let progress = Progress::new("export", "events", total);
+    let exported =
+        export(&reader, args.ticket, |done| progress.set(done, total)).map_err(|error| match error {
+            ExportError::NoTicket(_) | ExportError::NoHead(_) => Failure::misuse(error),
+            other => Failure::broken(other),
+        })?;
+    drop(progress);
+    let Exported { text, head, events, later } = exported;
+    let writing =
+        |path: &Path| std::fs::File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    writing(&args.out).map_err(failed("write", &args.out)).map_err(Failure::misuse)?;
+    let answer = Answer { file: args.out.clone(), bytes: text.len() as u64, events, later, head };
+    match output {
+        Output::Json => output::json(&answer)?,
+        Output::Text => {
+            output::text(&format!(
+                "{} events in {} bytes, proven by the head of {}, which is of {} events",
+                count(events),
+                count(answer.bytes),
+                answer.head.day,
+                count(answer.head.size)
+            ))?;
+            if later > 0 {
+                output::text(&format!(
+                    "{} later events are in no head yet, and not in the file",
+                    count(later)
+                ))?;
+            }
+        }
+    }
+    Ok(Done::Ok)
+}
+
+/// Checks.
+pub(crate) fn run_check(args: &CheckArgs, output: Output) -> Result<Done, Failure> {
+    let keys = args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(Failure::misuse)?;
+    let bytes = std::fs::read(&args.file).map_err(failed("read", &args.file)).map_err(Failure::misuse)?;
+    // What is not UTF-8 is no export, which is for the check to say.
+    let checked = check(&String::from_utf8_lossy(&bytes), &keys);
+    if let Some(out) = &args.events {
+        let lines: String = checked.canonical.iter().flat_map(|event| [event, "\n"]).collect();
+        std::fs::write(out, lines).map_err(failed("write", out)).map_err(Failure::misuse)?;
+    }
+    match output {
+        Output::Json => output::json(&checked)?,
+        Output::Text => told(&checked)?,
+    }
+    Ok(Done::holds(checked.ok))
+}
+
+fn told(checked: &Checked) -> Result<(), Failure> {
+    if let (Some(ticket), Some(head)) = (&checked.ticket, &checked.head) {
+        let certified = if checked.certified { ", closed with a certificate" } else { "" };
+        output::text(&format!("ticket {ticket}: {} events{certified}", count(checked.events)))?;
+        output::text(&format!("head of {}, {} events, key {}", head.day, count(head.size), head.key))?;
+    }
+    for problem in &checked.problems {
+        match problem.event {
+            Some(event) => output::text(&format!("event {event} {}", problem.reason))?,
+            None => output::text(&problem.reason)?,
+        }
+    }
+    output::text(if checked.ok { "ok" } else { "not ok" })
+}

@@ -1,0 +1,236 @@
+//! Checking a ticket's file with nothing but the file and a public key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use duban_aggregates::office::DayHead;
+use duban_codec::{CodecError, Parts, stored_payload};
+use duban_log::Tip;
+use duban_log::tree::{self, Hash};
+use duban_server::signing::PublicKey;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::audit::signed_by;
+use super::export::{Completeness, Export, FORMAT, MARK, certificate, hashes, leaf_of, streams};
+use super::heads::SignedHeadJson;
+use super::lines::Before;
+
+/// Something in a file that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The event that it is about, by its revision, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<u64>,
+    /// What does not hold.
+    pub reason: String,
+}
+
+/// What a check came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Every event is unaltered and none is left out.
+    pub ok: bool,
+    /// The ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// Events in the file.
+    pub events: u64,
+    /// The head by which it is proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<SignedHeadJson>,
+    /// The ticket is closed with a certificate.
+    pub certified: bool,
+    /// What does not hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// The events in canonical JSON, as far as they can be read.
+    #[serde(skip)]
+    pub canonical: Vec<String>,
+}
+
+/// Checks a file: the head's signature, every event's place under it, that none is left out, and that nothing else was said.
+#[must_use]
+pub fn check(text: &str, keys: &[PublicKey]) -> Checked {
+    let export: Export = match serde_json::from_str(text) {
+        Ok(export) => export,
+        Err(error) => {
+            let reason = format!("the file is no export of a ticket: {error}");
+            let problems = vec![Problem { event: None, reason }];
+            return Checked { problems, ..Checked::default() };
+        }
+    };
+    let mut check = Check { export: &export, problems: Vec::new() };
+    let canonical = check.all(text, keys);
+    let problems = check.problems;
+    Checked {
+        ok: problems.is_empty(),
+        ticket: Some(export.ticket.to_string()),
+        events: export.events.len() as u64,
+        certified: export.certificate.as_ref().is_some_and(|certificate| certificate.stands),
+        head: Some(export.head),
+        problems,
+        canonical,
+    }
+}
+
+/// An event as the file has it, and what a log would make of it.
+struct Told {
+    json: String,
+    line: String,
+    parts: Parts,
+    leaf: Hash,
+}
+
+struct Check<'e> {
+    export: &'e Export,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, event: Option<u64>, reason: impl Into<String>) {
+        self.problems.push(Problem { event, reason: reason.into() });
+    }
+
+    fn all(&mut self, text: &str, keys: &[PublicKey]) -> Vec<String> {
+        let export = self.export;
+        if export.format != FORMAT {
+            self.wrong(None, format!("its format is {:?} and not {FORMAT:?}", export.format));
+        }
+        let known = streams(export.ticket).unwrap_or_default();
+        if !known.iter().any(|name| name.as_str() == export.stream) {
+            self.wrong(None, "its stream is not that of its ticket");
+        }
+        let events = self.events();
+        match export.head.read() {
+            Some(signed) => {
+                if let Err(reason) = signed_by(keys, &signed) {
+                    self.wrong(None, format!("the head {reason}"));
+                }
+                if events.len() == export.events.len() {
+                    self.proofs(&signed.head, &events);
+                    self.certificate(&events);
+                    self.written_once(text, &events);
+                }
+            }
+            None => self.wrong(None, "its head is no signed head"),
+        }
+        events.into_iter().map(|told| told.json).collect()
+    }
+
+    /// Reads the events, up to the first that cannot be read.
+    fn events(&mut self) -> Vec<Told> {
+        let export = self.export;
+        let marks = STANDARD.decode(&export.marks).unwrap_or_default();
+        let mut marks = marks.chunks(MARK);
+        let (mut heard, mut again, mut events) = (Before::default(), Before::default(), Vec::new());
+        for (n, line) in (0_u64..).zip(&export.events) {
+            let told = match told(line, &mut heard, &mut again) {
+                Ok(told) => told,
+                Err(reason) => {
+                    self.wrong(Some(n), reason);
+                    return events;
+                }
+            };
+            if told.parts.stream != export.stream {
+                self.wrong(Some(n), format!("is of stream {}", told.parts.stream));
+            }
+            if told.parts.revision != n {
+                self.wrong(Some(n), format!("is missing: event {} stands in its place", told.parts.revision));
+            }
+            if marks.next() != Some(&told.leaf[..MARK]) {
+                self.wrong(
+                    Some(n),
+                    "does not fit its mark: one of the two was altered, or an event is left out before it",
+                );
+            }
+            events.push(told);
+        }
+        let (count, wanted) = (events.len() as u64, export.completeness.last_revision.saturating_add(1));
+        if count < wanted {
+            self.wrong(Some(count), format!("is missing: {count} of {wanted} events are here"));
+        } else if count > wanted || marks.next().is_some() {
+            self.wrong(None, format!("{wanted} events are told, and {count} or as many marks are here"));
+        }
+        events
+    }
+
+    /// What is signed: that these events are in the log, and that they are all of the stream.
+    fn proofs(&mut self, head: &DayHead, events: &[Told]) {
+        let export = self.export;
+        let (Some(nodes), Some(path)) = (hashes(&export.nodes), hashes(&export.completeness.path)) else {
+            return self.wrong(None, "its nodes or its path are no hashes in base64");
+        };
+        let leaf = |told: &Told| Some((told.parts.position?, told.leaf));
+        let leaves: Vec<_> = events.iter().filter_map(leaf).collect();
+        let root = tree::shared_root(&leaves, head.size, &nodes);
+        if leaves.len() != events.len() || root != Some(head.root) {
+            let reason =
+                "the events, where they stand, and the nodes beside them do not make the root that is signed";
+            self.wrong(None, reason);
+        }
+        let Some(last) = events.last() else { return };
+        let Completeness { last_revision, index, .. } = export.completeness;
+        let tip = Tip { revision: last_revision, leaf: last.leaf }.leaf_hash(&export.stream);
+        if !tree::verify_inclusion(&tip, index, head.streams, &path, &head.streams_root) {
+            let reason = "the stream does not end as the signed root over all streams says: events are left out or altered";
+            self.wrong(None, reason);
+        }
+    }
+
+    fn certificate(&mut self, events: &[Told]) {
+        match certificate(events.iter().map(|told| told.parts.as_stored())) {
+            Ok(found) => {
+                if found != self.export.certificate {
+                    self.wrong(None, "its certificate is not the one that the events hold");
+                }
+                for proof in found.iter().flat_map(|found| proofs(&found.certificate)) {
+                    if !events.iter().any(|told| told.parts.id.to_string() == proof) {
+                        self.wrong(
+                            None,
+                            format!("its certificate names event {proof}, which the ticket does not have"),
+                        );
+                    }
+                }
+            }
+            Err((event, error)) => {
+                self.wrong(Some(event), format!("cannot be read: {}", crate::failure::chain(&error)));
+            }
+        }
+    }
+
+    /// Whatever else was altered, a blank even, is not what an export writes.
+    fn written_once(&mut self, text: &str, events: &[Told]) {
+        let lines: Vec<_> = events.iter().map(|told| told.line.clone()).collect();
+        let again = self.export.render(&lines);
+        if again == text {
+            return;
+        }
+        let at = again.lines().zip(text.lines()).take_while(|(again, there)| again == there).count();
+        let first = again.lines().position(|line| line == "\"events\":[").map_or(usize::MAX, |line| line + 1);
+        let event = at.checked_sub(first).filter(|event| *event < events.len()).map(|event| event as u64);
+        let line = at + 1;
+        self.wrong(event, format!("line {line} of the file is written otherwise than an export writes it"));
+    }
+}
+
+/// Reads a line, and writes it again; else why it cannot be read.
+fn told(line: &Value, heard: &mut Before, again: &mut Before) -> Result<Told, String> {
+    let read = |error: CodecError| format!("cannot be read: {}", crate::failure::chain(&error));
+    let event = heard.expand(line).map_err(|untold| untold.to_string())?;
+    let mut envelope = duban_codec::from_json(&event.to_string()).map_err(read)?;
+    if let Some(payload) = &envelope.payload {
+        stored_payload(payload).0.clone_into(&mut envelope.r#type);
+    }
+    let json = duban_codec::to_json(&envelope).map_err(read)?;
+    let canonical = serde_json::from_str(&json).unwrap_or_default();
+    let line = again.shorten(&canonical).map_err(|untold| untold.to_string())?;
+    let (parts, leaf) = leaf_of(envelope).map_err(read)?.ok_or("is of a stream that no log has")?;
+    Ok(Told { json, line, parts, leaf })
+}
+
+/// The events by which a certificate proves its gates.
+fn proofs(certificate: &Value) -> Vec<String> {
+    let gates = certificate.get("gates").and_then(Value::as_array).into_iter().flatten();
+    let proofs = gates.filter_map(|gate| gate.get("proof")?.as_array()).flatten();
+    proofs.filter_map(|proof| proof.as_str().map(str::to_owned)).collect()
+}
