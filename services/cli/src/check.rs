@@ -1,7 +1,7 @@
 //! `duban verify`: reads a log again, whole, also beside a running server, and holds signed heads against it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use duban_log::disk::{Disk, RealDisk};
 use duban_server::signing::PublicKey;
@@ -11,7 +11,7 @@ use crate::args::{Data, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
-use crate::proof::audit::{Audit, Found, audit};
+use crate::proof::audit::{Audit, Found, Part, audit};
 use crate::proof::heads::{self, HeadJson, SignedHeadJson};
 
 /// What may be typed.
@@ -59,9 +59,17 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&dir).map_err(Failure::broken)?);
     let progress = Progress::new("verify", "bytes", 0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let audit = audit(&disk, threads, &kept, &keys, &|done, total| progress.set(done, total))?;
-    let took = progress.elapsed();
-    drop(progress);
+    let (took, against) = (OnceLock::new(), OnceLock::new());
+    let telling = |part, done, total| match part {
+        Part::Log => progress.set(done, total),
+        Part::Heads => {
+            took.get_or_init(|| progress.elapsed());
+            against.get_or_init(|| Progress::new("heads", "events", total)).set(done, total);
+        }
+    };
+    let audit = audit(&disk, threads, &kept, &keys, &telling)?;
+    let took = took.get().copied().unwrap_or_else(|| progress.elapsed());
+    drop((progress, against));
     let ok = audit.ok();
     let Audit { report, found, problems, days, last, proven } = audit;
     let answer = Answer {

@@ -108,12 +108,12 @@ pub async fn run(
     let public = key.public();
     write(dir, plan, key).await?;
     let disk: Arc<dyn Disk> = Arc::new(Files::copy(&RealDisk::open(dir)?)?);
-    let whole = audit(&disk, 1, &[], &[public], &|_, _| {})?;
+    let whole = audit(&disk, 1, &[], &[public], &|_, _, _| {})?;
     let (true, Some(signed)) = (whole.ok(), whole.last) else {
         return Err(TamperError::NotWhole(format!("{whole:?}")));
     };
     let kept = Kept::signed("head.json", signed);
-    let again = audit(&disk, 1, std::slice::from_ref(&kept), &[public], &|_, _| {})?;
+    let again = audit(&disk, 1, std::slice::from_ref(&kept), &[public], &|_, _, _| {})?;
     if !again.ok() || again.proven != kept.size {
         return Err(TamperError::NotWhole(format!("{again:?}")));
     }
@@ -207,7 +207,7 @@ impl Case {
         let disk: Arc<dyn Disk> = Arc::new(files);
         // A head that was kept is enough; half of the auditors have the key, too.
         let keys: &[PublicKey] = if dice.below(2) == 0 { &[self.public] } else { &[] };
-        let audit = audit(&disk, 1, std::slice::from_ref(&self.kept), keys, &|_, _| {})?;
+        let audit = audit(&disk, 1, std::slice::from_ref(&self.kept), keys, &|_, _, _| {})?;
         Ok(Tried { number, deed, ok: audit.ok(), found: audit.found })
     }
 }

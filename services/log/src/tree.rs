@@ -296,3 +296,35 @@ pub fn verify_consistency(old: u64, old_root: &Hash, size: u64, root: &Hash, pro
     }
     last == 0 && old_hash == *old_root && hash == *root
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_choices_of_leaves_of_small_trees_make_the_root_with_the_nodes_beside_them_and_nothing_else_does() {
+        for size in 1..=9_u64 {
+            let all: Vec<_> = (0..size).map(|n| leaf_hash(&n.to_le_bytes())).collect();
+            let at = |n: u64| usize::try_from(n).unwrap();
+            let read = |a, b| Ok::<_, std::convert::Infallible>(all[at(a)..at(b)].to_vec());
+            let hash = |a, b| subtree(a, b, &|_| None, &read);
+            let root = hash(0, size).unwrap();
+            for choice in 1..1_u64 << size {
+                let chosen: Vec<_> = (0..size).filter(|n| choice >> n & 1 == 1).collect();
+                let nodes = shared(&chosen, size, &hash).unwrap();
+                let leaves: Vec<_> = chosen.iter().map(|&n| (n, all[at(n)])).collect();
+                assert_eq!(shared_root(&leaves, size, &nodes), Some(root));
+                for n in 0..leaves.len() {
+                    let (mut other, mut moved) = (leaves.clone(), leaves.clone());
+                    other[n].1[0] ^= 1;
+                    assert_ne!(shared_root(&other, size, &nodes), Some(root));
+                    moved[n].0 = size;
+                    assert_eq!(shared_root(&moved, size, &nodes), None);
+                    let without = [&leaves[..n], &leaves[n + 1..]].concat();
+                    assert_ne!(shared_root(&without, size, &nodes), Some(root));
+                }
+                assert_eq!(shared_root(&leaves, size, &[&nodes[..], &[root]].concat()), None);
+            }
+        }
+    }
+}

@@ -34,6 +34,21 @@ pub struct Found {
     pub until: u64,
 }
 
+/// What an audit is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What the log says of itself, in bytes.
+    Log,
+    /// What heads say of it, in events.
+    Heads,
+}
+
+/// How far an audit is: in which part, done, and in all.
+pub type Progress<'a> = &'a (dyn Fn(Part, u64, u64) + Sync);
+
+/// Events between two words about progress.
+const TELL_EVERY: u64 = 16_384;
+
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -82,9 +97,9 @@ pub fn audit(
     threads: usize,
     kept: &[Kept],
     keys: &[PublicKey],
-    progress: duban_log::Progress<'_>,
+    progress: Progress<'_>,
 ) -> Result<Audit, Error> {
-    let report = duban_log::verify_on(disk, threads, progress)?;
+    let report = duban_log::verify_on(disk, threads, &|done, total| progress(Part::Log, done, total))?;
     let sound = report.damage.as_ref().map_or(report.head.size, |damage| damage.position.get());
     let mut days = Days { keys, ..Days::default() };
     let read = scan_sound(&**disk, sound, |view, place| {
@@ -112,7 +127,7 @@ pub fn audit(
     }
     claims.sort_by_key(|claim| claim.size);
     problems.extend(contradictions(&claims));
-    let (proven, rewritten) = compare(&**disk, &claims, sound)?;
+    let (proven, rewritten) = compare(&**disk, &claims, sound, progress)?;
     let broken = read.or_else(|| report.damage.clone()).map(|damage| Found {
         since: proven,
         until: damage.position.get() + 1,
@@ -214,7 +229,12 @@ impl Days<'_> {
 
 /// Goes over the events below `sound` once, and holds every claim that ends there against them. Answers how many events are
 /// proven, and the first claim that does not hold.
-fn compare(disk: &dyn Disk, claims: &[Claim], sound: u64) -> Result<(u64, Option<Found>), Error> {
+fn compare(
+    disk: &dyn Disk,
+    claims: &[Claim],
+    sound: u64,
+    progress: Progress<'_>,
+) -> Result<(u64, Option<Found>), Error> {
     let claims: Vec<_> = claims.iter().filter(|claim| claim.size <= sound).collect();
     let Some(last) = claims.last() else { return Ok((0, None)) };
     let with_streams = claims.iter().any(|claim| claim.streams.is_some());
@@ -224,6 +244,9 @@ fn compare(disk: &dyn Disk, claims: &[Claim], sound: u64) -> Result<(u64, Option
     scan_sound(disk, last.size, |view, place| {
         if view.position.get() == against.proven {
             against.start = Some(place);
+        }
+        if view.position.get().is_multiple_of(TELL_EVERY) {
+            progress(Part::Heads, view.position.get(), last.size);
         }
         let leaf = view.leaf_hash();
         frontier.push(leaf);

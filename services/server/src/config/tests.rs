@@ -16,6 +16,7 @@ issuer = "https://idp.example"
 
 [keys]
 master = "master"
+signing = "signing.pem"
 
 [limits]
 message_bytes_max = 1048576
@@ -60,6 +61,7 @@ fn a_whole_file_is_read_and_its_paths_are_relative_to_it() {
     assert_eq!(tls.certificate, dir.path().join("tls/cert.pem"));
     assert_eq!(tls.key, Path::new("/etc/duban/key.pem"));
     assert_eq!(config.master_key, Some(dir.path().join("master")));
+    assert_eq!(config.signing_key, Some(dir.path().join("signing.pem")));
     let Identity::Provider(auth) = config.identity else { panic!("not from the file") };
     assert_eq!(auth.public_key, dir.path().join("idp.pem"));
     assert_eq!(auth.expected(), Expected { issuer: "https://idp.example".into(), audience: "duban".into() });
@@ -74,6 +76,7 @@ fn flags_go_before_the_file() {
         data: Some("elsewhere".into()),
         listen: Some("127.0.0.1:1".parse().unwrap()),
         master_key: Some("m".into()),
+        signing_key: Some("s".into()),
         log_level: Some("warn".into()),
         log_format: Some(LogFormat::Text),
         ..Flags::default()
@@ -81,7 +84,7 @@ fn flags_go_before_the_file() {
     let config = Config::resolve(read(WHOLE).unwrap(), flags).unwrap();
     assert_eq!(config.data, Path::new("elsewhere"));
     assert_eq!(config.listen.to_string(), "127.0.0.1:1");
-    assert_eq!(config.master_key, Some("m".into()));
+    assert_eq!((config.master_key, config.signing_key), (Some("m".into()), Some("s".into())));
     assert_eq!(config.log, Log { level: "warn".into(), format: LogFormat::Text });
 }
 
