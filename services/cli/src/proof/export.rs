@@ -8,7 +8,7 @@
 //! | `certificate` | the last certificate and the event that holds it, and whether it stands; null where there is none |
 //! | `completeness` | how the stream ends, and its path in the tree over streams (`streams_root`), hashes in a row in base64 |
 //! | `nodes` | the subtrees beside the events in the tree over all events (`root`), from left to right, in base64 |
-//! | `marks` | the first four bytes of each event's leaf, in base64: they prove nothing, and tell which event was altered |
+//! | `marks` | of each event the first four bytes of its leaf, xor its position, least byte first, in base64: they prove nothing, and tell which event was altered or moved |
 //! | `events` | each event's canonical JSON, one a line, told by what is other than in those before it: [`super::lines`] |
 //!
 //! An event's leaf is the hash of its binary header and its stored bytes, which follow from its canonical JSON; its position is its
@@ -118,7 +118,7 @@ pub struct Export {
     pub completeness: Completeness,
     /// Subtrees beside the events.
     pub nodes: String,
-    /// The beginnings of the events' leaves.
+    /// What tells which event was altered.
     pub marks: String,
     /// The events' lines.
     pub events: Vec<Value>,
@@ -157,7 +157,7 @@ pub fn export(reader: &Reader, id: Uuid, progress: impl Fn(u64)) -> Result<Expor
     for event in &events {
         let leaf = leaf_hash(event);
         lines.push(line(&mut before, event, &leaf)?);
-        marks.extend_from_slice(&leaf[..MARK]);
+        marks.extend_from_slice(&mark(&leaf, event.position.get()));
     }
     let undecodable = |revision, source| ExportError::Undecodable { revision, source };
     let told = certificate(events.iter().map(duban_projections::stored))
@@ -212,6 +212,12 @@ pub(super) fn hashes(row: &str) -> Option<Vec<Hash>> {
     let bytes = STANDARD.decode(row).ok()?;
     let (hashes, rest) = bytes.as_chunks::<32>();
     rest.is_empty().then(|| hashes.to_vec())
+}
+
+/// What tells an event with its place from others.
+pub(super) fn mark(leaf: &Hash, position: u64) -> [u8; MARK] {
+    let place = position.to_le_bytes();
+    std::array::from_fn(|n| leaf[n] ^ place[n])
 }
 
 /// An event's line, of which its leaf follows.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::audit::signed_by;
-use super::export::{Completeness, Export, FORMAT, MARK, certificate, hashes, leaf_of, streams};
+use super::export::{Completeness, Export, FORMAT, MARK, certificate, hashes, leaf_of, mark, streams};
 use super::heads::SignedHeadJson;
 use super::lines::Before;
 
@@ -137,7 +137,7 @@ impl Check<'_> {
             if told.parts.revision != n {
                 self.wrong(Some(n), format!("is missing: event {} stands in its place", told.parts.revision));
             }
-            if marks.next() != Some(&told.leaf[..MARK]) {
+            if marks.next() != Some(&mark(&told.leaf, told.parts.position.unwrap_or_default())[..]) {
                 self.wrong(
                     Some(n),
                     "does not fit its mark: one of the two was altered, or an event is left out before it",
