@@ -1,6 +1,7 @@
 //! `duban demo`: a server in a directory of its own, on a virtual clock, and the departments acting through gRPC.
 
 mod city;
+mod monitor;
 mod scene;
 mod show;
 mod trace1;
@@ -17,6 +18,7 @@ use duban_server::serve::{Running, Server};
 use duban_server::time::VirtualClock;
 use serde::Serialize;
 
+use self::monitor::Monitor;
 use self::scene::{Scene, Tally, shanghai};
 use crate::departments::{CallError, Office, Tokens, everybody};
 use crate::drive::list;
@@ -57,6 +59,9 @@ pub enum DemoError {
     /// The log is not as it was written.
     #[error("the log does not verify: {0}")]
     Verify(String),
+    /// A subscriber was not told what happened, or not once.
+    #[error("the monitor's stream: {0}")]
+    Stream(String),
     /// Personal data stands in the clear.
     #[error("{what} stands in the clear in {path}")]
     InTheClear {
@@ -99,6 +104,8 @@ pub struct Outcome {
     pub commands: u64,
     /// Refusals that came as the rules say.
     pub refusals_checked: u64,
+    /// Events that the monitor was told, cut off three times: all of them, in order, each once.
+    pub watched: u64,
     /// The log's head.
     pub head: Head,
 }
@@ -106,13 +113,14 @@ pub struct Outcome {
 /// The demo's server and everybody who calls it.
 struct World {
     running: Running,
+    url: String,
+    tokens: Tokens,
     office: Office,
     second_assessor: Office,
-    clock: VirtualClock,
 }
 
 impl World {
-    async fn start(data: &Path, clock: VirtualClock) -> Result<Self, DemoError> {
+    async fn start(data: &Path, clock: &VirtualClock) -> Result<Self, DemoError> {
         let failed = |error: &dyn std::fmt::Display| DemoError::Server(error.to_string());
         let flags = Flags {
             data: Some(data.to_owned()),
@@ -127,9 +135,9 @@ impl World {
         let tokens = tokens_of(&running, "1", &everybody(), Tokens::default())?;
         let assessment = [(Role::Assessment, "assessment".to_owned())];
         let others = tokens_of(&running, "2", &assessment, tokens.clone())?;
-        let office = Office::connect(&url, tokens).await?;
+        let office = Office::connect(&url, tokens.clone()).await?;
         let second_assessor = Office::connect(&url, others).await?;
-        Ok(Self { running, office, second_assessor, clock })
+        Ok(Self { running, url, tokens, office, second_assessor })
     }
 
     async fn stop(self) -> Result<(), DemoError> {
@@ -160,31 +168,64 @@ fn tokens_of(
 /// [`DemoError`] where anything is off.
 pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, DemoError> {
     let clock = VirtualClock::new(shanghai(BEGIN)?);
-    let world = World::start(data, clock.clone()).await?;
+    let mut world = World::start(data, &clock).await?;
     let mut tally = Tally::default();
 
     say("trace 1: broadband down at a rural gold customer");
-    let mut first = Scene::new(&world.office, &world.clock, "trace 1");
+    let office = world.office.clone();
+    let mut first = Scene::new(&office, &clock, "trace 1");
     trace1::play(&mut first).await?;
     add(&mut tally, first.tally);
     let first_ticket = first.ticket.clone();
 
+    say("an SLA monitor subscribes from the start, and is cut off after its first message");
+    let mut monitor = Monitor::from_start(&world).await?;
+    monitor.message().await?;
+    monitor.cut_off();
+
     say("trace 2: a 12315 complaint about a missed install visit");
-    let mut install = Scene::new(&world.office, &world.clock, "trace 2, the install");
+    let mut install = Scene::new(&office, &clock, "trace 2, the install");
     trace2::missed_visit(&mut install).await?;
-    let mut second = Scene::new(&world.office, &world.clock, "trace 2");
-    trace2::play(&mut second, &install.ticket, &world.second_assessor).await?;
     add(&mut tally, install.tally);
+    let mut second = Scene::new(&office, &clock, "trace 2");
+    trace2::handed_over(&mut second, &install.ticket).await?;
+    monitor.resume(&world).await?;
+    monitor.catch_up().await?;
+    let limit = trace2::Limit::of(&second).await?;
+    second.until(trace2::AFTER_THE_WARNING)?;
+    world.running.settled().await;
+    let warned = monitor.until(|event| limit.is_warned_by(event)).await?;
+    say(&format!("  the monitor is told: {}", limit.told(&warned)));
+    limit.warned(&second, &warned).await?;
+    monitor.cut_off();
+
+    say("  the server stops before 12315's deadline, and is started a second after it");
+    world.stop().await?;
+    second.until(trace2::JUST_TOO_LATE)?;
+    world = World::start(data, &clock).await?;
+    let office = world.office.clone();
+    second.office = &office;
+    let breach = limit.breached_while_down(&second).await?;
+    monitor.resume(&world).await?;
+    let told = monitor.until(|event| limit.is_breached_by(event)).await?;
+    say(&format!("  the monitor goes on after its token, and is told: {}", limit.told(&told)));
+    second.expect(
+        told == breach,
+        "the monitor is told the breach that stood there when the server was ready",
+    )?;
+    monitor.cut_off();
+    trace2::late_reply(&mut second, &limit).await?;
+    trace2::play(&mut second, &world.second_assessor).await?;
     add(&mut tally, second.tally);
 
     say("a week of a small city");
-    let city = city::play(&world.office, &world.clock, |_, _| {}).await?;
+    let city = city::play(&world.office, &clock, |_, _| {}).await?;
     add(&mut tally, city);
 
     // What is on disk is what was told: the same histories after a restart.
     let before = show::events(&world.office, &first_ticket, "").await?;
     world.stop().await?;
-    let world = World::start(data, clock).await?;
+    world = World::start(data, &clock).await?;
     let after = show::events(&world.office, &first_ticket, "").await?;
     if before != after {
         return Err(DemoError::Verify("a history differs after a restart".into()));
@@ -201,7 +242,10 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
     say(&show::custody(&told));
     say("certificate 五不放过");
     say(&show::certificate(&told));
+    world.running.settled().await;
     let head = world.office.history()?.get_head(api::GetHeadRequest::default()).await?.into_inner();
+    monitor.resume(&world).await?;
+    let watched = monitor.has_missed_nothing(&world, head.size).await?;
     world.stop().await?;
 
     let head = Head { size: head.size, root: hex(&head.root) };
@@ -216,6 +260,7 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
         rounds: tickets.iter().map(|row| u64::from(row.round)).sum(),
         commands: tally.commands,
         refusals_checked: tally.refusals_checked,
+        watched,
         head,
     })
 }

@@ -11,7 +11,7 @@ use crate::output;
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  duban demo\n  duban demo --data ./demo && duban verify --data ./demo\n\nExit status: 0 everything came out as the rules say, 1 something was off, 2 wrong use.\nJSON: {\"ok\", \"tickets\", \"events\", \"closed\", \"rounds\", \"commands\", \"refusals_checked\", \"head\": {\"size\", \"root\"}}"
+    after_help = "Examples:\n  duban demo\n  duban demo --data ./demo && duban verify --data ./demo\n\nExit status: 0 everything came out as the rules say, 1 something was off, 2 wrong use.\nJSON: {\"ok\", \"tickets\", \"events\", \"closed\", \"rounds\", \"commands\", \"refusals_checked\", \"watched\", \"head\": {\"size\", \"root\"}}"
 )]
 pub(crate) struct Args {
     /// Where to keep what it writes; an empty or new directory. A temporary one, where absent
@@ -57,13 +57,14 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     match output {
         Output::Json => output::json(&outcome)?,
         Output::Text => output::text(&format!(
-            "{} tickets, {} closed, {} events, {} rounds, {} commands, {} refusals as the rules say\nhead: {} events, root {}\nok",
+            "{} tickets, {} closed, {} events, {} rounds, {} commands, {} refusals as the rules say\nthe monitor was cut off three times and told {} events, all of them once\nhead: {} events, root {}\nok",
             outcome.tickets,
             outcome.closed,
             outcome.events,
             outcome.rounds,
             outcome.commands,
             outcome.refusals_checked,
+            outcome.watched,
             outcome.head.size,
             outcome.head.root
         ))?,

@@ -143,7 +143,8 @@ pub(crate) fn certificate(ticket: &api::Ticket) -> String {
     text
 }
 
-fn local(at: &prost_types::Timestamp) -> String {
+/// A moment in Shanghai.
+pub(crate) fn local(at: &prost_types::Timestamp) -> String {
     let at = Timestamp::new(at.seconds, at.nanos).unwrap_or(Timestamp::UNIX_EPOCH);
     Offset::constant(8).to_datetime(at).strftime("%m-%d %H:%M:%S").to_string()
 }

@@ -2,6 +2,7 @@
 
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::TicketState;
+use duban_proto::event::v1::event::Payload;
 use duban_proto::event::v1::{self as ev, Answer, ClockKind, Milestone, OrderPart, ReceiptKind};
 use tonic::Code;
 
@@ -104,25 +105,121 @@ pub(crate) async fn missed_visit(scene: &mut Scene<'_>) -> Result<(), DemoError>
     )
 }
 
-/// The complaint itself.
+/// A moment after the warning of 12315's limit, which falls at four fifths of its time.
+pub(crate) const AFTER_THE_WARNING: &str = "2026-09-28T09:00:00";
+/// When 12315's limit ends: 24:00 of the seventh working day.
+const DUE: &str = "2026-09-30T00:00:00";
+/// A second later.
+pub(crate) const JUST_TOO_LATE: &str = "2026-09-30T00:00:01";
+
+/// The complaint, up to where the unit has its order and lets it lie.
 ///
 /// # Errors
 /// [`DemoError`] where anything is off.
-pub(crate) async fn play(
-    scene: &mut Scene<'_>,
-    install: &str,
-    second_assessor: &Office,
-) -> Result<(), DemoError> {
+pub(crate) async fn handed_over(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError> {
     taken_in(scene, install).await?;
-    late_reply(scene).await?;
+    dispatched(scene).await
+}
+
+/// The rest of it, from the late reply to the certificate.
+///
+/// # Errors
+/// [`DemoError`] where anything is off.
+pub(crate) async fn play(scene: &mut Scene<'_>, second_assessor: &Office) -> Result<(), DemoError> {
     receipt_before_report(scene).await?;
     appeal(scene, second_assessor).await
+}
+
+/// 12315's clock on the complaint.
+pub(crate) struct Limit {
+    ticket: String,
+    clock: u32,
+    due: prost_types::Timestamp,
+}
+
+impl Limit {
+    /// Reads it from the ticket.
+    ///
+    /// # Errors
+    /// [`DemoError`] where there is none, or its deadline is another.
+    pub(crate) async fn of(scene: &Scene<'_>) -> Result<Self, DemoError> {
+        let due = moment(shanghai(DUE)?);
+        let state = scene.state().await?;
+        let outside = state.clocks.iter().find(|clock| clock.kind() == ClockKind::Outside);
+        scene
+            .expect(outside.is_some_and(|clock| clock.due == Some(due)), "12315's clock runs to its limit")?;
+        let clock = outside.map_or(0, |clock| clock.clock);
+        Ok(Self { ticket: scene.ticket.clone(), clock, due })
+    }
+
+    /// Is this its warning?
+    pub(crate) fn is_warned_by(&self, event: &ev::Event) -> bool {
+        self.is_of(event)
+            && matches!(&event.payload, Some(Payload::ClockWarned(it)) if it.clock == self.clock)
+    }
+
+    /// Is this its breach?
+    pub(crate) fn is_breached_by(&self, event: &ev::Event) -> bool {
+        self.is_of(event)
+            && matches!(&event.payload, Some(Payload::ClockBreached(it)) if it.clock == self.clock)
+    }
+
+    fn is_of(&self, event: &ev::Event) -> bool {
+        event.stream.ends_with(&self.ticket)
+    }
+
+    /// An event of it in words.
+    pub(crate) fn told(&self, event: &ev::Event) -> String {
+        let local =
+            |at: &Option<prost_types::Timestamp>| at.as_ref().map(super::show::local).unwrap_or_default();
+        let (happened, recorded) = (local(&event.occurred_at), local(&event.recorded_at));
+        format!("{} of 12315's clock, happened {happened}, recorded {recorded}", event.r#type)
+    }
+
+    /// The warning has fallen before the deadline, once, and nothing worse.
+    ///
+    /// # Errors
+    /// [`DemoError`] where it is not so.
+    pub(crate) async fn warned(&self, scene: &Scene<'_>, warned: &ev::Event) -> Result<(), DemoError> {
+        let events = self.events(scene).await?;
+        let warnings: Vec<_> = events.iter().filter(|event| self.is_warned_by(event)).collect();
+        scene.expect(warnings == [warned], "12315's clock is warned once, and the monitor is told so")?;
+        let before = warned.occurred_at.is_some_and(|at| at.seconds < self.due.seconds);
+        scene.expect(before, "the warning falls before the deadline")?;
+        let breached = events.iter().any(|event| self.is_breached_by(event));
+        scene.expect(!breached, "12315's clock is not breached before its deadline")
+    }
+
+    /// What stands there when nobody has asked the server for anything since it is ready: the breach, once, by the
+    /// timer, stamped with the moment at which the server was down.
+    ///
+    /// # Errors
+    /// [`DemoError`] where it is not so.
+    pub(crate) async fn breached_while_down(&self, scene: &Scene<'_>) -> Result<ev::Event, DemoError> {
+        let events = self.events(scene).await?;
+        let mut breaches = events.into_iter().filter(|event| self.is_breached_by(event));
+        let breach = breaches.next().unwrap_or_default();
+        let alone = breaches.next().is_none();
+        scene.expect(self.is_breached_by(&breach), "the breach is there as soon as the server is ready")?;
+        scene.expect(alone, "the breach is there once")?;
+        scene.expect(breach.occurred_at == Some(self.due), "the breach carries the due moment")?;
+        let later = breach.recorded_at == Some(moment(shanghai(JUST_TOO_LATE)?));
+        scene.expect(later, "the breach was recorded when the server was started again")?;
+        let actor = breach.metadata.as_ref().map_or("", |metadata| metadata.actor_id.as_str());
+        scene.expect(actor == "timer", "the breach happened by itself")?;
+        Ok(breach)
+    }
+
+    async fn events(&self, scene: &Scene<'_>) -> Result<Vec<ev::Event>, DemoError> {
+        let events = super::show::events(scene.office, &scene.ticket, "").await?;
+        Ok(events.into_iter().filter_map(|shown| shown.event).collect())
+    }
 }
 
 /// Handed over on a Friday, with seven working days over the Mid-Autumn holiday and a shifted Sunday.
 async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError> {
     scene.until("2026-09-18T09:30:00")?;
-    let due = shanghai("2026-09-30T00:00:00")?;
+    let due = shanghai(DUE)?;
     let now = moment(scene.now());
     let request = ask!(
         scene,
@@ -186,8 +283,8 @@ async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError>
     scene.refused(answer, Code::FailedPrecondition, "NO_REPLY_YET")
 }
 
-/// The reply comes after 12315's limit: the breach is there already, stamped with the due moment.
-async fn late_reply(scene: &mut Scene<'_>) -> Result<(), DemoError> {
+/// The unit takes the order, and lets it lie.
+async fn dispatched(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     scene.pass(1, 0);
     let request = ask!(
         scene,
@@ -207,8 +304,15 @@ async fn late_reply(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     scene.done(scene.office.dispatch()?.dispatch(request).await)?;
     scene.pass(0, 30);
     let request = ask!(scene, AcceptRequest { order: 1 });
-    scene.done(scene.office.unit("install-crew")?.accept(request).await)?;
-    scene.until("2026-09-30T09:00:01")?;
+    scene.done(scene.office.unit("install-crew")?.accept(request).await)
+}
+
+/// The reply comes a second after 12315's limit: it finds the breach there, and adds none.
+///
+/// # Errors
+/// [`DemoError`] where anything is off.
+pub(crate) async fn late_reply(scene: &mut Scene<'_>, limit: &Limit) -> Result<(), DemoError> {
+    let before = limit.breached_while_down(scene).await?;
     let request = ask!(
         scene,
         ReplyRequest {
@@ -228,13 +332,8 @@ async fn late_reply(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     let outside = state.clocks.iter().find(|clock| clock.kind() == ClockKind::Outside);
     let breached = outside.is_some_and(|clock| clock.status() == api::ClockStatus::Breached);
     scene.expect(breached, "12315's clock breached before the late reply")?;
-    let events = super::show::events(scene.office, &scene.ticket, &scene.position).await?;
-    let due = moment(shanghai("2026-09-30T00:00:00")?);
-    let stamped = events
-        .iter()
-        .filter_map(|event| event.event.as_ref())
-        .any(|event| event.r#type == "clock.breached.v1" && event.occurred_at == Some(due));
-    scene.expect(stamped, "the breach carries the due moment")
+    let after = limit.breached_while_down(scene).await?;
+    scene.expect(after == before, "the late reply finds the breach there, and adds none")
 }
 
 async fn receipt_before_report(scene: &mut Scene<'_>) -> Result<(), DemoError> {
