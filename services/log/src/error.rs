@@ -39,6 +39,15 @@ pub enum Error {
     /// The log is closed, or its writer is gone. An append that was under way may or may not have been written.
     #[error("the log is closed")]
     Closed,
+    /// The servers that keep the log did not answer in time, though asked again and again. An append that was under way may or may
+    /// not have been written.
+    #[error("cannot {doing}: {reason}")]
+    Unavailable {
+        /// What was being done.
+        doing: String,
+        /// Why the last attempt failed.
+        reason: String,
+    },
     /// Another process writes to this log.
     #[error("{dir} is being written by {holder}: stop it first, or use a verb that takes --server")]
     Locked {

@@ -13,6 +13,7 @@ mod event;
 mod filter;
 mod header;
 mod hub;
+pub mod kurrentdb;
 mod memory;
 mod reader;
 mod segmented;
