@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod fault;
 pub mod gate;
 pub mod ids;
+pub mod imported;
 pub mod install;
 pub mod intake;
 pub mod memory;

@@ -6,6 +6,7 @@ mod clocks;
 mod ends;
 mod facts;
 mod fixture;
+mod imported;
 mod judging;
 mod ladder;
 mod office;

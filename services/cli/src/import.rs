@@ -1,14 +1,16 @@
-//! `duban import`: the rows of any table become tickets, once.
+//! `duban import`: the rows of any table become tickets, or steps of foreign histories, once.
 //!
 //! Ids come from the source's name and the row's key, so a run that was cut short goes on where it was, and a second run adds
 //! nothing. A row that cannot be taken in costs itself only: it is reported with its line and why.
 
+mod histories;
 mod lines;
 mod mapping;
 mod moment;
 mod row;
 mod rule;
 mod run;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,8 @@ use crate::args::{Data, Master, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, count};
-use mapping::{Mapping, MappingError};
+use mapping::{Mapping, MappingError, Rows};
+use steps::StepMapping;
 
 /// Rejected rows that people are shown; programs get all of them.
 const SHOWN: usize = 20;
@@ -28,14 +31,14 @@ const SHOWN: usize = 20;
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  duban import --data ./data --mapping deploy/mappings/telecom-complaints.toml complaints.tsv\n  duban import --data ./data --mapping my.toml --dry-run rows.csv\n\nA row that is in already is known, not added: a second run adds nothing, and a run cut short goes on.\nExit status: 0 all rows are in or known, 1 some were rejected, 2 wrong use.\nJSON: {\"read\", \"added\", \"known\", \"rejected\", \"errors\": [{\"line\", \"reason\"}]}"
+    after_help = "Examples:\n  duban import --data ./data --mapping deploy/mappings/telecom-complaints.toml complaints.tsv\n  duban import --data ./data --mapping deploy/mappings/helpdesk.toml helpdesk-events.csv\n  duban import --data ./data --mapping my.toml --dry-run rows.csv\n\nA row that is in already is known, not added: a second run adds nothing, and a run cut short goes on.\nExit status: 0 all rows are in or known, 1 some were rejected, 2 wrong use.\nJSON: {\"read\", \"added\", \"known\", \"rejected\", \"errors\": [{\"line\", \"reason\"}]}, all of them rows; of foreign histories also\n\"histories\", how many cases these rows belong to."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     data: Data,
     #[command(flatten)]
     master: Master,
-    /// How the input's rows become tickets; see deploy/mappings/README.md
+    /// How the input's rows become tickets or steps of foreign histories; see deploy/mappings/README.md
     #[arg(long, value_name = "FILE")]
     mapping: PathBuf,
     /// Check every row against the mapping and the rules, and write nothing
@@ -59,14 +62,17 @@ pub(crate) struct Rejected {
 pub(crate) struct Answer {
     /// Rows read.
     pub(crate) read: u64,
-    /// Tickets added; in a dry run, that would be.
+    /// Tickets or steps added; in a dry run, that would be.
     pub(crate) added: u64,
-    /// Rows whose tickets were there already.
+    /// Rows whose tickets or steps were there already.
     pub(crate) known: u64,
     /// Rows rejected.
     pub(crate) rejected: u64,
     /// Each of them, by line.
     pub(crate) errors: Vec<Rejected>,
+    /// Foreign histories that the rows belong to, where they are steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) histories: Option<u64>,
 }
 
 /// Why an import did not begin.
@@ -81,16 +87,32 @@ enum ImportError {
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let (policy, calendar) = data::rules();
-    let mapping = Mapping::load(&args.mapping, &policy).map_err(Failure::misuse)?;
+    let text = mapping::text(&args.mapping).map_err(Failure::misuse)?;
     let bytes = std::fs::read(&args.input)
         .map_err(|source| Failure::misuse(ImportError::Input { path: args.input.clone(), source }))?;
-    let table = row::read(&bytes, &mapping, &policy).map_err(Failure::misuse)?;
-    drop(bytes);
     let rules = run::Rules { policy: &policy, calendar: &calendar };
-    let answer = if args.dry_run {
-        run::dry(&args.data.data, &mapping, table, rules)?
-    } else {
-        run::import(&args.data.data, args.master.master_key.as_deref(), &mapping, table, rules)?
+    let (data, master_key) = (&args.data.data, args.master.master_key.as_deref());
+    let answer = match mapping::rows(&args.mapping, &text).map_err(Failure::misuse)? {
+        Rows::Tickets => {
+            let mapping = Mapping::parse(&args.mapping, &text, &policy).map_err(Failure::misuse)?;
+            let table = row::read(&bytes, &mapping, &policy).map_err(Failure::misuse)?;
+            drop(bytes);
+            if args.dry_run {
+                run::dry(data, &mapping, table, rules)?
+            } else {
+                run::import(data, master_key, &mapping, table, rules)?
+            }
+        }
+        Rows::Steps => {
+            let mapping = StepMapping::parse(&args.mapping, &text).map_err(Failure::misuse)?;
+            let table = steps::read(&bytes, &mapping).map_err(Failure::misuse)?;
+            drop(bytes);
+            if args.dry_run {
+                histories::dry(data, table, rules)?
+            } else {
+                histories::import(data, master_key, &mapping, table, rules)?
+            }
+        }
     };
     match output {
         Output::Json => output::json(&answer)?,
@@ -100,11 +122,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
 }
 
 fn show(answer: &Answer, dry_run: bool) -> Result<(), Failure> {
-    let Answer { read, added, known, rejected, errors } = answer;
+    let Answer { read, added, known, rejected, errors, histories } = answer;
     let verb = if dry_run { "to add (dry run, nothing was written)" } else { "added" };
     output::text(&format!(
-        "{} rows read: {} {verb}, {} known, {} rejected",
+        "{} rows read{}: {} {verb}, {} known, {} rejected",
         count(*read),
+        histories.map(|histories| format!(", of {} histories", count(histories))).unwrap_or_default(),
         count(*added),
         count(*known),
         count(*rejected)

@@ -253,6 +253,7 @@ impl<'p> Streams<'p> {
             "problem" => drop(duban_codec::decode_problem(view.kind, view.payload).map_err(undecodable)?),
             "notice" => drop(duban_codec::decode_notice(view.kind, view.payload).map_err(undecodable)?),
             "customer" => drop(duban_codec::decode_customer(view.kind, view.payload).map_err(undecodable)?),
+            "imported" => drop(duban_codec::decode_imported(view.kind, view.payload).map_err(undecodable)?),
             office::STREAM => {
                 let office::Event::DayClosed(_) =
                     duban_codec::decode_office(view.kind, view.payload).map_err(undecodable)?;

@@ -36,6 +36,18 @@ macro_rules! enums {
             }
         }
 
+        impl Wire for Option<$type> {
+            type Field = Option<i32>;
+
+            fn put(&self) -> Option<i32> {
+                self.as_ref().map(Wire::put)
+            }
+
+            fn take(from: Option<i32>, field: &'static str) -> Result<Self, Malformed> {
+                from.map(|from| Wire::take(from, field)).transpose()
+            }
+        }
+
         impl Wire for Vec<$type> {
             type Field = Vec<i32>;
 

@@ -2,8 +2,8 @@
 //! or a new message of the proto, breaks the build here.
 
 use duban_aggregates::{
-    chain, clock, contact, customer, fault, gate, install, intake, money, notice, office, order, problem,
-    ticket, verdict,
+    chain, clock, contact, customer, fault, gate, imported, install, intake, money, notice, office, order,
+    problem, ticket, verdict,
 };
 use duban_proto::event::v1 as pb;
 use duban_proto::event::v1::event::Payload;
@@ -14,7 +14,7 @@ use crate::sample::{Gen, Sample};
 use crate::upcast::{self, UPCASTS};
 use crate::wire::{Message, Wire};
 
-/// A domain event that is stored: those of tickets, problems, notices, customers and the office.
+/// A domain event that is stored: those of tickets, problems, notices, customers, the office and foreign histories.
 pub trait Stored: Sized {
     /// The stored types of this stream's events.
     const TYPES: &'static [&'static str];
@@ -392,5 +392,9 @@ events! {
     }
     office {
         OFFICE_DAY_CLOSED "office.day_closed.v1" OfficeDayClosed (head) [office::Event::DayClosed(head)];
+    }
+    imported {
+        IMPORTED_HISTORIC_STEP "imported.historic_step.v1" ImportedHistoricStep (step)
+            [imported::Event::HistoricStep(step)];
     }
 }

@@ -19,7 +19,7 @@ pub mod sample;
 mod upcast;
 mod wire;
 
-use duban_aggregates::{customer, notice, office, problem, ticket};
+use duban_aggregates::{customer, imported, notice, office, problem, ticket};
 
 pub use self::envelope::{
     Lineage, Metadata, Parts, StoredEvent, decode_meta, decode_metadata, encode_metadata, from_event,
@@ -55,4 +55,5 @@ by_name! {
     encode_notice decode_notice notice;
     encode_customer decode_customer customer;
     encode_office decode_office office;
+    encode_imported decode_imported imported;
 }

@@ -6,6 +6,7 @@ use duban_aggregates::chain::{Cause, Judgement, NamedUnit, NewVerdict};
 use duban_aggregates::clock::{Start, Subject};
 use duban_aggregates::gate::{Certificate, Held};
 use duban_aggregates::ids::{AppointmentNo, OrderNo, RequestNo};
+use duban_aggregates::imported::{Attribute, Step};
 use duban_aggregates::install::{Milestone, Order as InstallOrder};
 use duban_aggregates::intake::{
     Area, Attachment, Customer, Fact, FirstOwner, Intake, OutsideRequest, Service, Source, TakenOver,
@@ -69,11 +70,15 @@ messages! {
     NewVerdict NewVerdict { verdict, unit, finding }
     Held GateHeld { gate, waived, proof }
     Certificate Certificate { round, feedback, gates, supersedes }
+    Step ImportedHistoricStep {
+        history, source, case, activity, occurred_at, stage, resource, transition, attributes,
+    }
+    Attribute ImportedAttribute { name, value }
 }
 
 message_fields! {
     Attachment, OutsideRequest, FirstOwner, Customer, Service, Area, Source, InstallOrder, TakenOver, NamedUnit, Judgement,
-    NewVerdict, Held, Certificate, Sealed, Cause, Finding, Subject, Target, Fact,
+    NewVerdict, Held, Certificate, Attribute, Sealed, Cause, Finding, Subject, Target, Fact,
 }
 
 impl Message for Sealed {

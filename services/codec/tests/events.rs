@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use duban_aggregates::ids::{EventId, OrderNo};
-use duban_aggregates::{customer, notice, office, order, problem, ticket};
+use duban_aggregates::{customer, imported, notice, office, order, problem, ticket};
 use duban_codec::sample::{self, Gen};
 use duban_codec::{
     CodecError, Lineage, Stored, StoredEvent, decode_meta, decode_metadata, decode_ticket, descriptors,
@@ -33,6 +33,7 @@ proptest! {
         there_and_back::<notice::Event>(seed);
         there_and_back::<customer::Event>(seed);
         there_and_back::<office::Event>(seed);
+        there_and_back::<imported::Event>(seed);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A mapping file: how the rows of one table become tickets. The format is described in `deploy/mappings/README.md`.
+//! A mapping file: how the rows of one table become tickets, and what it has in common with one whose rows become steps. The format is described in `deploy/mappings/README.md`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,44 @@ use super::rule::{Lists, Ready, Rule, RuleError, Words};
 
 /// Whether a mapping must have a field.
 #[derive(Clone, Copy)]
-enum Need {
+pub(super) enum Need {
     Required,
     Or(&'static str),
+}
+
+/// What the rows of a table are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Rows {
+    /// A ticket each, which departments work on from then on.
+    #[default]
+    Tickets,
+    /// Steps of foreign histories, which are kept as they are.
+    Steps,
+}
+
+/// The one thing that says how the rest of a mapping is read.
+#[derive(Deserialize)]
+struct Says {
+    #[serde(default)]
+    rows: Rows,
+}
+
+/// What a mapping's rows are.
+pub(crate) fn rows(path: &Path, text: &str) -> Result<Rows, MappingError> {
+    let says: Says = file(path, text)?;
+    Ok(says.rows)
+}
+
+/// A mapping as it is written.
+pub(super) fn file<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, MappingError> {
+    toml::from_str(text)
+        .map_err(|source| MappingError::Invalid { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// The text of a mapping.
+pub(crate) fn text(path: &Path) -> Result<String, MappingError> {
+    std::fs::read_to_string(path).map_err(|source| MappingError::Read { path: path.to_owned(), source })
 }
 
 /// Every field of `[ticket]`.
@@ -53,6 +88,9 @@ const FIELDS: [(&str, Need); 23] = [
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
+    /// Read before, by [`rows`].
+    #[serde(default, rename = "rows")]
+    _rows: Rows,
     #[serde(default)]
     file: Table,
     row: Row,
@@ -67,12 +105,12 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Table {
+pub(super) struct Table {
     delimiter: char,
     quote: String,
     encoding: String,
     multiline: bool,
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
 }
 
 impl Default for Table {
@@ -116,6 +154,9 @@ struct Times {
     happened_at: Option<Moment>,
 }
 
+/// Where each column stands in a row.
+pub(crate) type Places = BTreeMap<String, usize>;
+
 /// Why a mapping cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MappingError {
@@ -135,8 +176,8 @@ pub(crate) enum MappingError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// No name, which the tickets' ids hang on.
-    #[error("the mapping needs a name of 1 to 256 bytes: the ids of its tickets hang on it")]
+    /// No name, which ids hang on.
+    #[error("the mapping needs a name of 1 to 256 bytes: the ids of what it takes in hang on it")]
     Name,
     /// An encoding that is unknown, or in which a line end is not a line end.
     #[error(
@@ -149,17 +190,24 @@ pub(crate) enum MappingError {
     /// A zone by name.
     #[error("time.zone {0:?} is no offset: write one like \"+08:00\"")]
     Zone(String),
-    /// A field that tickets do not have.
-    #[error("ticket.{field} is unknown; there are: {known}")]
+    /// A field that does not exist.
+    #[error("{of}.{field} is unknown; there are: {known}")]
     UnknownField {
+        /// `ticket` or `step`.
+        of: &'static str,
         /// As written.
         field: String,
         /// All that exist.
         known: String,
     },
-    /// A field that tickets need.
-    #[error("the mapping needs ticket.{0}")]
-    MissingField(&'static str),
+    /// A field that must be there.
+    #[error("the mapping needs {of}.{field}")]
+    MissingField {
+        /// `ticket` or `step`.
+        of: &'static str,
+        /// The field.
+        field: &'static str,
+    },
     /// A rule that makes no sense.
     #[error("{field}: {source}")]
     Rule {
@@ -169,8 +217,10 @@ pub(crate) enum MappingError {
         source: RuleError,
     },
     /// A value that a field cannot have.
-    #[error("ticket.{field} may become {value:?}, but {problem}")]
+    #[error("{of}.{field} may become {value:?}, but {problem}")]
     Value {
+        /// `ticket` or `step`.
+        of: &'static str,
         /// The field.
         field: &'static str,
         /// The value.
@@ -213,46 +263,20 @@ pub(crate) struct Mapping {
 
 impl Mapping {
     /// Reads and checks a mapping.
+    #[cfg(test)]
     pub(crate) fn load(path: &Path, policy: &Policy) -> Result<Self, MappingError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| MappingError::Read { path: path.to_owned(), source })?;
-        Self::parse(path, &text, policy)
+        Self::parse(path, &text(path)?, policy)
     }
 
     /// Checks a mapping's text.
     pub(crate) fn parse(path: &Path, text: &str, policy: &Policy) -> Result<Self, MappingError> {
-        let file: File = toml::from_str(text)
-            .map_err(|source| MappingError::Invalid { path: path.to_owned(), source: Box::new(source) })?;
-        if file.name.trim().is_empty() || file.name.len() > duban_aggregates::NAME_BYTES_MAX {
-            return Err(MappingError::Name);
-        }
+        let file: File = file(path, text)?;
+        check_name(&file.name)?;
         let zone = moment::zone(&file.time.zone).ok_or(MappingError::Zone(file.time.zone))?;
         let lists = Lists { tables: file.table, words: file.words };
-        let in_field = |field: &str, source| MappingError::Rule { field: field.to_owned(), source };
-        let key = Rule::Text(file.row.key).ready(&lists).map_err(|source| in_field("row.key", source))?;
-        let mut rules = file.ticket;
-        let mut fields = BTreeMap::new();
-        for (field, need) in FIELDS {
-            let ready = match (rules.remove(field), need) {
-                (Some(rule), _) => {
-                    rule.ready(&lists).map_err(|source| in_field(&format!("ticket.{field}"), source))?
-                }
-                (None, Need::Or(text)) => Ready::constant(text),
-                (None, Need::Required) => return Err(MappingError::MissingField(field)),
-            };
-            for value in ready.outcomes().unwrap_or_default() {
-                check(field, value, policy).map_err(|problem| MappingError::Value {
-                    field,
-                    value: value.to_owned(),
-                    problem,
-                })?;
-            }
-            fields.insert(field, ready);
-        }
-        if let Some(field) = rules.into_keys().next() {
-            let known = FIELDS.map(|(name, _)| name).join(", ");
-            return Err(MappingError::UnknownField { field, known });
-        }
+        let key = key(file.row.key, &lists)?;
+        let fields =
+            fields("ticket", &FIELDS, file.ticket, &lists, |field, value| check(field, value, policy))?;
         Ok(Self {
             name: file.name,
             format: file.file.format()?,
@@ -281,31 +305,85 @@ impl Mapping {
     }
 
     /// The place of each column in the input.
-    pub(crate) fn header(&self, first: Vec<String>) -> Result<BTreeMap<String, usize>, MappingError> {
-        let mut places = BTreeMap::new();
-        let names: Vec<String> = first.into_iter().map(|name| name.trim().to_owned()).collect();
-        for (place, name) in names.iter().enumerate() {
-            // Columns without a name are common at the end, and nobody can ask for them.
-            if !name.is_empty() && places.insert(name.clone(), place).is_some() {
-                return Err(MappingError::ColumnTwice(name.clone()));
-            }
-        }
+    pub(crate) fn header(&self, first: Vec<String>) -> Result<Places, MappingError> {
         let moments = [Some(&self.taken_in_at), self.happened_at.as_ref()].into_iter().flatten();
         let rules = self.fields.values().chain([&self.key]).flat_map(Ready::columns);
         let wanted = rules
             .chain(moments.flat_map(Moment::columns))
             .chain(self.promised_on.iter().map(moment::Day::column));
-        for column in wanted {
-            if !places.contains_key(column) {
-                return Err(MappingError::Column { column: column.to_owned(), header: names.join(", ") });
-            }
-        }
-        Ok(places)
+        places(first, wanted)
     }
 }
 
+/// Ids hang on the name.
+pub(super) fn check_name(name: &str) -> Result<(), MappingError> {
+    let fits = !name.trim().is_empty() && name.len() <= duban_aggregates::NAME_BYTES_MAX;
+    if fits { Ok(()) } else { Err(MappingError::Name) }
+}
+
+/// What tells a row from others.
+pub(super) fn key(text: String, lists: &Lists) -> Result<Ready, MappingError> {
+    let in_key = |source| MappingError::Rule { field: "row.key".to_owned(), source };
+    Rule::Text(text).ready(lists).map_err(in_key)
+}
+
+/// Makes every field's rule ready, and checks what it may become.
+pub(super) fn fields(
+    of: &'static str,
+    known: &[(&'static str, Need)],
+    mut rules: BTreeMap<String, Rule>,
+    lists: &Lists,
+    check: impl Fn(&str, &str) -> Result<(), String>,
+) -> Result<BTreeMap<&'static str, Ready>, MappingError> {
+    let mut fields = BTreeMap::new();
+    for &(field, need) in known {
+        let ready = match (rules.remove(field), need) {
+            (Some(rule), _) => rule
+                .ready(lists)
+                .map_err(|source| MappingError::Rule { field: format!("{of}.{field}"), source })?,
+            (None, Need::Or(text)) => Ready::constant(text),
+            (None, Need::Required) => return Err(MappingError::MissingField { of, field }),
+        };
+        for value in ready.outcomes().unwrap_or_default() {
+            check(field, value).map_err(|problem| MappingError::Value {
+                of,
+                field,
+                value: value.to_owned(),
+                problem,
+            })?;
+        }
+        fields.insert(field, ready);
+    }
+    if let Some(field) = rules.into_keys().next() {
+        let known = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        return Err(MappingError::UnknownField { of, field, known });
+    }
+    Ok(fields)
+}
+
+/// The place of each column in the input, all that are wanted among them.
+pub(super) fn places<'w>(
+    first: Vec<String>,
+    wanted: impl Iterator<Item = &'w str>,
+) -> Result<Places, MappingError> {
+    let mut places = Places::new();
+    let names: Vec<String> = first.into_iter().map(|name| name.trim().to_owned()).collect();
+    for (place, name) in names.iter().enumerate() {
+        // Columns without a name are common at the end, and nobody can ask for them.
+        if !name.is_empty() && places.insert(name.clone(), place).is_some() {
+            return Err(MappingError::ColumnTwice(name.clone()));
+        }
+    }
+    for column in wanted {
+        if !places.contains_key(column) {
+            return Err(MappingError::Column { column: column.to_owned(), header: names.join(", ") });
+        }
+    }
+    Ok(places)
+}
+
 impl Table {
-    fn format(&self) -> Result<Format, MappingError> {
+    pub(super) fn format(&self) -> Result<Format, MappingError> {
         let mut quotes = self.quote.chars();
         let quote = match (quotes.next(), quotes.next()) {
             (None, _) => None,

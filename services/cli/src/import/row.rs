@@ -8,8 +8,8 @@ use duban_aggregates::policy::Policy;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::lines::{LineError, Rows};
-use super::mapping::{Mapping, MappingError, Sequence, check, named};
+use super::lines::{Format, LineError, Rows};
+use super::mapping::{Mapping, MappingError, Places, Sequence, check, named};
 use super::moment::MomentError;
 use super::rule::NotFound;
 
@@ -120,54 +120,74 @@ pub(crate) struct Table {
 
 /// Reads an input through a mapping.
 pub(crate) fn read(bytes: &[u8], mapping: &Mapping, policy: &Policy) -> Result<Table, MappingError> {
-    let mut rows = Rows::new(bytes, &mapping.format);
-    let names = if mapping.columns.is_empty() {
+    let mut rows = Vec::new();
+    let mut keys = BTreeMap::new();
+    let header = |names| mapping.header(names);
+    let bad = each(bytes, &mapping.format, &mapping.columns, header, |line, places, fields| {
+        let row = plain(line, &Reader { mapping, policy, places, fields })?;
+        if let Some(line) = keys.insert(row.key.clone(), line) {
+            return Err(RowError::KeyTwice { key: row.key, line });
+        }
+        rows.push(row);
+        Ok(())
+    })?;
+    put_in_order(&mut rows, mapping.order);
+    Ok(Table { rows, bad })
+}
+
+/// Goes over the rows of an input, whose columns are named by its first row or by the mapping. Answers the rows that are no good; a
+/// header that cannot be read is one, and nothing can be said of what follows it.
+pub(super) fn each(
+    bytes: &[u8],
+    format: &Format,
+    columns: &[String],
+    header: impl FnOnce(Vec<String>) -> Result<Places, MappingError>,
+    mut row: impl FnMut(u64, &Places, &[String]) -> Result<(), RowError>,
+) -> Result<Vec<Bad>, MappingError> {
+    let mut rows = Rows::new(bytes, format);
+    let names = if columns.is_empty() {
         match rows.next() {
-            None => return Ok(Table::default()),
+            None => return Ok(Vec::new()),
             Some((_, Ok(header))) => header,
-            Some((line, Err(error))) => {
-                return Ok(Table { rows: Vec::new(), bad: vec![Bad { line, error: error.into() }] });
-            }
+            Some((line, Err(error))) => return Ok(vec![Bad { line, error: error.into() }]),
         }
     } else {
-        mapping.columns.clone()
+        columns.to_vec()
     };
     let width = names.len();
-    let places = mapping.header(names)?;
-    let mut table = Table::default();
-    let mut keys = BTreeMap::new();
+    let places = header(names)?;
+    let mut bad = Vec::new();
     for (line, fields) in rows {
-        let row = fields.map_err(RowError::from).and_then(|fields| {
+        let read = fields.map_err(RowError::from).and_then(|fields| {
             if fields.len() != width {
                 return Err(RowError::Fields { have: fields.len(), want: width });
             }
-            let row = plain(line, &Reader { mapping, policy, places: &places, fields: &fields })?;
-            match keys.insert(row.key.clone(), line) {
-                Some(line) => Err(RowError::KeyTwice { key: row.key, line }),
-                None => Ok(row),
-            }
+            row(line, &places, &fields)
         });
-        match row {
-            Ok(row) => table.rows.push(row),
-            Err(error) => table.bad.push(Bad { line, error }),
+        if let Err(error) = read {
+            bad.push(Bad { line, error });
         }
     }
-    put_in_order(&mut table.rows, mapping.order);
-    Ok(table)
+    Ok(bad)
+}
+
+/// What a column holds in a row.
+pub(super) fn column<'r>(places: &Places, fields: &'r [String], name: &str) -> &'r str {
+    // The header was checked to have every column that the mapping names.
+    places.get(name).and_then(|place| fields.get(*place)).map_or("", String::as_str)
 }
 
 /// A row with what is needed to read it.
 struct Reader<'r> {
     mapping: &'r Mapping,
     policy: &'r Policy,
-    places: &'r BTreeMap<String, usize>,
+    places: &'r Places,
     fields: &'r [String],
 }
 
 impl<'r> Reader<'r> {
     fn column(&self, name: &str) -> &'r str {
-        // The header was checked to have every column that the mapping names.
-        self.places.get(name).and_then(|place| self.fields.get(*place)).map_or("", String::as_str)
+        column(self.places, self.fields, name)
     }
 
     fn text(&self, field: &'static str) -> Result<String, RowError> {

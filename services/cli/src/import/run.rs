@@ -51,7 +51,7 @@ fn command_id(source: &str, key: &str) -> CommandId {
 }
 
 /// Names hold no zero byte (rows with one are rejected), so no two pairs run together.
-fn derived(what: &[u8], source: &str, key: &str) -> Uuid {
+pub(super) fn derived(what: &[u8], source: &str, key: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, &[what, source.as_bytes(), key.as_bytes()].join(&0))
 }
 
@@ -335,22 +335,26 @@ fn random_customer() -> Result<CustomerId, Failure> {
 }
 
 /// Counting.
-struct Tally {
-    answer: Answer,
+pub(super) struct Tally {
+    pub(super) answer: Answer,
 }
 
 impl Tally {
     fn new(table: &Table) -> Self {
-        let read = (table.rows.len() + table.bad.len()) as u64;
+        Self::of(table.rows.len() + table.bad.len())
+    }
+
+    pub(super) fn of(rows: usize) -> Self {
+        let read = rows as u64;
         Self { answer: Answer { read, ..Answer::default() } }
     }
 
-    fn reject(&mut self, line: u64, error: &RowError) {
+    pub(super) fn reject(&mut self, line: u64, error: &RowError) {
         self.answer.rejected += 1;
         self.answer.errors.push(Rejected { line, reason: chain(error) });
     }
 
-    fn done(mut self, bad: Vec<Bad>) -> Answer {
+    pub(super) fn done(mut self, bad: Vec<Bad>) -> Answer {
         for Bad { line, error } in bad {
             self.reject(line, &error);
         }

@@ -1,5 +1,7 @@
 //! Tables become tickets: all of them, once, in order, and with the bad ones named.
 
+mod histories;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
