@@ -50,6 +50,27 @@ pub struct Stretch {
     pub from_second: i64,
 }
 
+/// A stretch as it counts up to some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who.
+    pub holder: Holder,
+    /// From this second on (since the epoch).
+    pub from_second: i64,
+    /// Up to this second.
+    pub until_second: i64,
+    /// It goes on: it ended then only because nothing later was asked for.
+    pub is_open: bool,
+}
+
+impl Held {
+    /// How long, in seconds. Nobody's time counts nothing, so that the seconds add up to the open time.
+    #[must_use]
+    pub fn seconds(&self) -> i64 {
+        if self.holder == Holder::Nobody { 0 } else { self.until_second - self.from_second }
+    }
+}
+
 /// The ticket's stretches, in order; the last is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Custody {
@@ -91,15 +112,27 @@ impl Custody {
         self.stretches.last().map_or(&Holder::Nobody, |stretch| &stretch.holder)
     }
 
+    /// The stretches as they count up to a moment: what begins after it is left out, and what goes on beyond it ends there.
+    #[must_use]
+    pub fn up_to(&self, moment: Timestamp) -> Vec<Held> {
+        let end = moment.as_second();
+        let nexts = self.stretches.iter().skip(1).map(|next| Some(next.from_second));
+        let begun = self.stretches.iter().zip(nexts.chain([None])).filter(|(it, _)| it.from_second <= end);
+        let held = begun.map(|(stretch, next)| Held {
+            holder: stretch.holder.clone(),
+            from_second: stretch.from_second,
+            until_second: next.map_or(end, |next| next.min(end)),
+            is_open: next.is_none_or(|next| next > end),
+        });
+        held.collect()
+    }
+
     /// Seconds by holder up to `now`, without the time between an end and a reopening.
     #[must_use]
     pub fn seconds(&self, now: Timestamp) -> BTreeMap<Holder, i64> {
-        let ends = self.stretches.iter().skip(1).map(|next| next.from_second);
         let mut sums = BTreeMap::new();
-        for (stretch, end) in self.stretches.iter().zip(ends.chain([now.as_second()])) {
-            if stretch.holder != Holder::Nobody {
-                *sums.entry(stretch.holder.clone()).or_insert(0) += (end - stretch.from_second).max(0);
-            }
+        for held in self.up_to(now).into_iter().filter(|held| held.holder != Holder::Nobody) {
+            *sums.entry(held.holder.clone()).or_insert(0) += held.seconds();
         }
         sums
     }
@@ -128,5 +161,38 @@ pub(crate) fn holder(ticket: &Ticket) -> Holder {
             Holder::Unit(assist.unwrap_or(lead).unit.clone())
         }
         _ => department(ticket.stage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn custody_up_to_a_moment_ends_there_and_leaves_out_what_began_later() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let unit = |name: &str| Holder::Unit(name.into());
+        let mut custody = Custody::default();
+        let story =
+            [(100, unit("desk")), (150, Holder::Customer), (200, Holder::Nobody), (260, unit("desk"))];
+        for (second, holder) in story.clone() {
+            custody.observe(holder, at(second));
+        }
+        let whole = custody.up_to(at(300));
+        assert_eq!(whole.iter().map(Held::seconds).collect::<Vec<_>>(), [50, 50, 0, 40]);
+        assert_eq!(whole.iter().map(|held| held.is_open).collect::<Vec<_>>(), [false, false, false, true]);
+        for (moment, seconds) in
+            [(99, 0), (100, 0), (160, 60), (200, 100), (230, 100), (261, 101), (300, 140)]
+        {
+            let held = custody.up_to(at(moment));
+            assert_eq!(held.iter().map(Held::seconds).sum::<i64>(), seconds, "up to {moment}");
+            assert_eq!(custody.seconds(at(moment)).values().sum::<i64>(), seconds);
+            assert!(held.iter().all(|held| held.until_second <= moment));
+            assert_eq!(held.iter().filter(|held| held.is_open).count(), usize::from(moment >= 100));
+        }
+        assert_eq!(
+            custody.up_to(at(160))[1],
+            Held { holder: story[1].1.clone(), from_second: 150, until_second: 160, is_open: true }
+        );
     }
 }

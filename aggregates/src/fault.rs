@@ -79,6 +79,8 @@ pub struct FaultState {
     /// The customer's own terminal was the cause.
     pub customers_own_terminal: bool,
     terminal_judged: Option<EventId>,
+    /// When the ticket was reopened last on the customer's word: what happened before proves nothing any more.
+    doubted_at: Option<Timestamp>,
 }
 
 impl FaultState {
@@ -96,9 +98,15 @@ impl FaultState {
     }
 
     /// A reopened fault has to be proved repaired again.
-    pub(crate) fn doubt(&mut self) {
+    pub(crate) fn doubt(&mut self, at: Timestamp) {
         self.last_test = None;
         self.service_up = None;
+        self.doubted_at = Some(at);
+    }
+
+    /// Whether what happened then may prove the repair; a fact from before the reopening is recorded and proves nothing.
+    pub(crate) fn may_prove(&self, occurred_at: Timestamp) -> bool {
+        self.doubted_at.is_none_or(|doubted| occurred_at >= doubted)
     }
 }
 
@@ -136,15 +144,23 @@ pub(crate) fn correct(
         Fact::Repaired { .. } | Fact::ArrearsPaid { .. } => false,
     };
     if stands {
+        // Corrected to a moment before the reopening, it is no proof any more.
+        match fact {
+            Fact::LineTested { .. } => ticket.fault.last_test = None,
+            Fact::ServiceUp => ticket.fault.service_up = None,
+            Fact::Repaired { .. } | Fact::TerminalJudged { .. } | Fact::ArrearsPaid { .. } => {}
+        }
         set(ticket, fact, occurred_at, by);
     }
 }
 
 fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
     let state = &mut ticket.fault;
+    let proves = state.may_prove(occurred_at);
     match fact {
-        Fact::LineTested { passed, .. } => state.last_test = Some((*passed, by)),
-        Fact::ServiceUp => state.service_up = Some((occurred_at, by)),
+        Fact::LineTested { passed, .. } if proves => state.last_test = Some((*passed, by)),
+        Fact::ServiceUp if proves => state.service_up = Some((occurred_at, by)),
+        Fact::LineTested { .. } | Fact::ServiceUp => {}
         Fact::TerminalJudged { customers_own } => {
             state.customers_own_terminal = *customers_own;
             state.terminal_judged = Some(by);

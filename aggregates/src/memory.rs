@@ -1,9 +1,12 @@
 //! What a stream remembers of the commands it took, so that a repeat answers what it answered (design.md section 1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::CommandId;
+use uuid::Uuid;
+
+use crate::ids::{CommandId, EventId};
 use crate::meta::Meta;
+use crate::ticket::stream_event_id;
 
 /// What a command did, so that a repeat answers the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,22 @@ impl Memory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.done.is_empty()
+    }
+
+    /// The first of these events that is none of the stream's; none where all are. An event's id follows from the stream, its
+    /// command and its index, so that no id has to be kept.
+    pub(crate) fn foreign(&self, stream: Uuid, events: &[EventId]) -> Option<EventId> {
+        let mut sought: BTreeSet<EventId> = events.iter().copied().collect();
+        for (command, done) in &self.done {
+            for index in 0..=done.last_revision.saturating_sub(done.first_revision) {
+                if sought.is_empty() {
+                    return None;
+                }
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                sought.remove(&stream_event_id(stream, *command, index));
+            }
+        }
+        events.iter().copied().find(|event| sought.contains(event))
     }
 
     /// Notes an event of a command.

@@ -134,6 +134,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
                 return Err(Rejection::invalid("because", Problem::Required));
             }
             listed("because", &because)?;
+            steps.own_events(&because)?;
             let due = DueNo(next_number(steps.ticket.dues.len()));
             steps.push(Event::Accrued { due, reason, amount_fen, because });
         }

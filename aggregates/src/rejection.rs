@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::chain::Stage;
 use crate::gate::Gate;
 use crate::ids::{
-    AppointmentNo, ClockNo, DueNo, EscalationNo, MeasureNo, OrderNo, RequestNo, TicketId, UnitId, VerdictNo,
+    AppointmentNo, ClockNo, DueNo, EscalationNo, EventId, MeasureNo, OrderNo, RequestNo, TicketId, UnitId,
+    VerdictNo,
 };
 
 /// What kind of refusal it is; the server maps each to one status code.
@@ -337,6 +338,11 @@ rejections! {
         /// The unit.
         unit: UnitId,
     } => Rule, "NOT_INVOLVED", "{unit} is not involved";
+    /// Every deduction and every due points at events of its own ticket.
+    ForeignEvent {
+        /// The event that is none.
+        event: EventId,
+    } => Rule, "FOREIGN_EVENT", "event {event} is none of this ticket's: a verdict and a due point at what happened on it";
     /// A penalty carried out is never repeated.
     PenaltyAlreadyCarriedOut {
         /// The verdict to confirm.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::actor::Role;
 use crate::chain::Stage;
 use crate::clock;
-use crate::ids::{EmployeeId, OrderNo};
+use crate::ids::{EmployeeId, EventId, OrderNo};
 use crate::intake::Attachment;
 use crate::meta::{Context, Meta};
 use crate::order::Order;
@@ -137,6 +137,14 @@ impl<'a> Steps<'a> {
     /// The order exists.
     pub(crate) fn order(&self, order: OrderNo) -> Result<&Order, Rejection> {
         self.ticket.order(order).ok_or(Rejection::UnknownOrder { order })
+    }
+
+    /// What a verdict or a due rests on happened on this ticket.
+    pub(crate) fn own_events(&self, events: &[EventId]) -> Result<(), Rejection> {
+        match self.ticket.commands.foreign(self.ticket.id().0, events) {
+            Some(event) => Err(Rejection::ForeignEvent { event }),
+            None => Ok(()),
+        }
     }
 
     /// The unit stands in the policy's register.

@@ -281,7 +281,7 @@ fn assess(
         }
     }
     for (unit, finding) in &verdicts {
-        check_finding(finding)?;
+        check_finding(steps, finding)?;
         if !involved.contains(unit) {
             return Err(Rejection::NotInvolved { unit: unit.clone() });
         }
@@ -308,7 +308,7 @@ fn assess(
     Ok(())
 }
 
-fn check_finding(finding: &Finding) -> Result<(), Rejection> {
+fn check_finding(steps: &Steps<'_>, finding: &Finding) -> Result<(), Rejection> {
     match finding {
         Finding::NotAtFault { reason } => required("verdicts.reason", reason),
         Finding::AtFault { rule, because, reason, .. } => {
@@ -319,7 +319,7 @@ fn check_finding(finding: &Finding) -> Result<(), Rejection> {
             if finding.has_penalty() && because.is_empty() {
                 return Err(Rejection::invalid("verdicts.because", Problem::Required));
             }
-            Ok(())
+            steps.own_events(because)
         }
     }
 }

@@ -105,7 +105,9 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             ticket.reopened += 1;
             ticket.opened_round = ticket.round.number + 1;
             match because {
-                ReopenCause::CustomerReturned | ReopenCause::DrawFailed => ticket.fault.doubt(),
+                ReopenCause::CustomerReturned | ReopenCause::DrawFailed => {
+                    ticket.fault.doubt(meta.recorded_at)
+                }
                 // A finding is about our work, not about the customer's line.
                 ReopenCause::AuditFinding => {}
             }

@@ -262,6 +262,8 @@ pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<S
         }
         ticket::Event::Order(event) => follow_order(steps, event),
         ticket::Event::Fault(fault::Event::FactRecorded { fact, occurred_at, .. }) => match fact {
+            // What was up before the reopening is what the customer came back about.
+            fault::Fact::ServiceUp if !steps.ticket.fault.may_prove(*occurred_at) => {}
             fault::Fact::ServiceUp => {
                 meet(steps, ClockKind::Repair, Subject::Ticket, *occurred_at);
                 meet(steps, ClockKind::Restore, Subject::Ticket, *occurred_at);

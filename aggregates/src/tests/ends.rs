@@ -6,11 +6,12 @@ use super::fixture::*;
 use crate::actor::{Actor, Role};
 use crate::chain::{Command as Do, MergeEvidence, ReopenCause, Stage};
 use crate::contact::{self, ReceiptKind};
+use crate::fault;
 use crate::ids::{RequestNo, TicketId};
 use crate::intake::{self, Kind};
-use crate::rejection::Rejection;
+use crate::rejection::{Missing, Rejection};
 use crate::state::End;
-use crate::ticket::Command;
+use crate::ticket::{Command, Event};
 
 fn withdraw() -> Command {
     Do::Withdraw { recording: rec(), reason: s("用户撤诉") }.into()
@@ -160,6 +161,44 @@ fn a_ticket_that_ended_while_investigated_is_investigated_anew() {
     check(&office, (a(Role::Rule), reopen(ReopenCause::DrawFailed)), Ok(&then));
     let whose = "the daily draw, whose call-back failed".into();
     check(&office, (desk(), reopen(ReopenCause::DrawFailed)), Err(Rejection::NotYours { whose }));
+}
+
+#[test]
+fn what_was_up_before_the_customer_came_back_proves_no_repair() {
+    let office = Office::closed(Kind::Fault).wait_minutes(60);
+    let before = office.at;
+    let office = office.wait_minutes(60).then(desk(), reopen(ReopenCause::CustomerReturned));
+    let at = |fact, occurred_at| -> Command {
+        let evidence = Some(s("当时的记录"));
+        fault::Command::RecordFact { fact, occurred_at: Some(occurred_at), evidence }.into()
+    };
+    let sound = || fault::Fact::LineTested { passed: true, reference: "112-9".into(), result: s("正常") };
+    let up = || (of("line-crew"), at(fault::Fact::ServiceUp, before));
+    let both = [Missing::ServiceUp, Missing::PassingTest];
+    // Both are recorded, and the repair's clock goes on.
+    let office = check(&office, up(), Ok(&["FactRecorded"]));
+    let office = check(&office, (of("line-crew"), at(sound(), before)), Ok(&["FactRecorded"]));
+    assert_eq!(office.t().fault.missing(), both);
+    let now = office.at;
+    let office = office.then(of("line-crew"), at(sound(), now));
+    let office =
+        check(&office, (of("line-crew"), fact(fault::Fact::ServiceUp)), Ok(&["FactRecorded", "met repair"]));
+    assert!(office.t().fault.missing().is_empty());
+    // An older test that is recorded later does not take the new one's place.
+    let office = check(&office, (of("line-crew"), at(sound(), before)), Ok(&["FactRecorded"]));
+    assert!(office.t().fault.missing().is_empty());
+    // Corrected to a moment before the reopening, a proof is none.
+    let corrects = office.history.iter().rev().map(|(meta, event)| (meta.id, event)).find(|(_, event)| {
+        matches!(event, Event::Fault(fault::Event::FactRecorded { fact: fault::Fact::ServiceUp, .. }))
+    });
+    let correct = intake::Command::CorrectFact {
+        corrects: corrects.unwrap().0,
+        fact: intake::Fact::Fault(fault::Fact::ServiceUp),
+        occurred_at: Some(before),
+        reason: s("记错"),
+    };
+    let office = office.then(of("line-crew"), correct.into());
+    assert_eq!(office.t().fault.missing(), [Missing::ServiceUp]);
 }
 
 #[test]

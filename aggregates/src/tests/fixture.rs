@@ -426,7 +426,8 @@ pub(super) fn blameless() -> Finding {
 }
 
 pub(super) fn at_fault(points: u32, penalty_fen: u64) -> Finding {
-    let because = vec![EventId(Uuid::from_u128(5))];
+    // The intake, which every office's first command records.
+    let because = vec![ticket::event_id(TicketId(Uuid::from_u128(1)), CommandId(Uuid::from_u128(1)), 0)];
     Finding::AtFault { rule: "第七条".into(), points, penalty_fen, because, reason: s("未按时") }
 }
 

@@ -159,6 +159,15 @@ fn every_involved_unit_and_nobody_else_gets_one_verdict() {
     let baseless =
         Finding::AtFault { rule: "1".into(), points: 1, penalty_fen: 0, because: Vec::new(), reason: s("-") };
     refused(&[("line-crew", baseless)], Rejection::invalid("verdicts.because", Problem::Required));
+    let elsewhere = EventId(Uuid::from_u128(2));
+    let pointing = |because: Vec<EventId>| -> Finding {
+        Finding::AtFault { rule: "1".into(), points: 0, penalty_fen: 0, because, reason: s("-") }
+    };
+    let own = office.event("Replied");
+    let foreign = Rejection::ForeignEvent { event: elsewhere };
+    refused(&[("line-crew", pointing(vec![own, elsewhere]))], foreign);
+    let every = office.history.iter().map(|(meta, _)| meta.id).collect();
+    office.clone().then(a(Role::Assessment), assess(&[("line-crew", pointing(every))]));
     let confirm = chain::Command::Assess { verdicts: Vec::new(), confirmed: vec![ONE] };
     let unknown = Rejection::UnknownVerdict { verdict: ONE };
     check(&office, (a(Role::Assessment), confirm.into()), Err(unknown));
@@ -261,9 +270,12 @@ fn dues_are_accrued_approved_and_settled_before_closing() {
     let accrue = |amount_fen, because| -> Command {
         money::Command::Accrue { reason: DueReason::LateInstall, amount_fen, because }.into()
     };
-    let some = || vec![EventId(Uuid::from_u128(2))];
     let by = || a(Role::Assessment);
     let office = assessed(blameless());
+    let own = office.event("Reported");
+    let some = || vec![own];
+    let foreign = EventId(Uuid::from_u128(2));
+    check(&office, (by(), accrue(1, vec![own, foreign])), Err(Rejection::ForeignEvent { event: foreign }));
     check(&office, (by(), accrue(0, some())), Err(Rejection::invalid("amount_fen", Problem::Required)));
     check(&office, (by(), accrue(1, Vec::new())), Err(Rejection::invalid("because", Problem::Required)));
     let office = check(&office, (by(), accrue(100, some())), Ok(&["Accrued"]));

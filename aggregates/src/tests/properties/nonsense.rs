@@ -76,7 +76,7 @@ fn anything(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> Command {
         5 | 6 => orders(prng, at).into(),
         7 => clocks(prng, at).into(),
         8 => facts(prng, at),
-        _ => judging(prng, at),
+        _ => judging(prng, ticket, at),
     }
 }
 
@@ -175,7 +175,7 @@ fn chain(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> chain::Command {
         7 => chain::Command::Report { level: "city".into(), summary: text(prng), reference: "sb".into() },
         8 => {
             let units = ticket.involved();
-            let fault = |unit| (unit, if prng.percent(50) { blameless() } else { harsh(prng) });
+            let fault = |unit| (unit, if prng.percent(50) { blameless() } else { harsh(prng, ticket) });
             let confirmed = Vec::new();
             chain::Command::Assess { verdicts: units.into_iter().map(fault).collect(), confirmed }
         }
@@ -183,12 +183,17 @@ fn chain(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> chain::Command {
     }
 }
 
-fn harsh(prng: &mut Prng) -> Finding {
+/// Mostly what happened on the ticket, sometimes what did not.
+fn because(prng: &mut Prng, ticket: &Ticket) -> Vec<EventId> {
+    vec![if prng.percent(80) { ticket.intake_event } else { EventId(prng.uuid()) }]
+}
+
+fn harsh(prng: &mut Prng, ticket: &Ticket) -> Finding {
     Finding::AtFault {
         rule: "第一条".into(),
         points: prng.below(3),
         penalty_fen: u64::from(prng.below(2)) * 100,
-        because: vec![EventId(prng.uuid())],
+        because: because(prng, ticket),
         reason: text(prng),
     }
 }
@@ -297,7 +302,7 @@ fn facts(prng: &mut Prng, at: Timestamp) -> Command {
     }
 }
 
-fn judging(prng: &mut Prng, at: Timestamp) -> Command {
+fn judging(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> Command {
     let verdict = VerdictNo(prng.below(4));
     let due = DueNo(prng.below(3));
     let measure = MeasureNo(prng.below(3));
@@ -309,7 +314,7 @@ fn judging(prng: &mut Prng, at: Timestamp) -> Command {
         3 => verdict::Command::CarryOutPenalty { verdict, payroll_reference: "gz".into() }.into(),
         4 => verdict::Command::Reverse { verdict, reason }.into(),
         5 => {
-            let because = vec![EventId(prng.uuid())];
+            let because = because(prng, ticket);
             money::Command::Accrue { reason: DueReason::Promise, amount_fen: 2_000, because }.into()
         }
         6 => money::Command::Approve { due }.into(),
