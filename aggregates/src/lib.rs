@@ -11,6 +11,7 @@ pub mod contact;
 pub mod custody;
 pub mod customer;
 pub mod deadline;
+pub mod explain;
 pub mod fault;
 pub mod gate;
 pub mod ids;

@@ -4,6 +4,7 @@
 mod chain;
 mod clocks;
 mod ends;
+mod explain;
 mod facts;
 mod fixture;
 mod imported;

@@ -106,7 +106,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             ticket.opened_round = ticket.round.number + 1;
             match because {
                 ReopenCause::CustomerReturned | ReopenCause::DrawFailed => {
-                    ticket.fault.doubt(meta.recorded_at)
+                    ticket.fault.doubt(meta.recorded_at);
                 }
                 // A finding is about our work, not about the customer's line.
                 ReopenCause::AuditFinding => {}

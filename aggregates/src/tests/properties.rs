@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fixture::CUSTOMER;
 use crate::calendar::Calendar;
+use crate::explain::{self, Versions};
 use crate::ids::{CommandId, EmployeeId};
 use crate::meta::{Context, Meta};
 use crate::policy::Policy;
@@ -87,6 +88,7 @@ struct Tally {
     repeated: u32,
     closed: u32,
     reopened: u32,
+    explained: usize,
     events: usize,
 }
 
@@ -156,9 +158,28 @@ fn live(seed: u64, nonsense_percent: u32, tally: &mut Tally) {
     let ticket = ticket.unwrap();
     assert_eq!(runner.load().as_ref(), Some(&ticket), "folding the whole equals folding step by step");
     oracle::check_whole(&ticket, &runner.history);
+    tally.explained += explained(&ticket, &runner.history);
     tally.closed += u32::from(matches!(&ticket.ended, Some(ended) if ended.how == End::Closed));
     tally.reopened += u32::from(ticket.reopened > 0);
     tally.events += runner.history.len();
+}
+
+/// Every clock and every verdict is what a second reading of the rules makes of the events alone.
+fn explained(ticket: &Ticket, history: &[(Meta, Event)]) -> usize {
+    let versions = Versions { policies: vec![Policy::cn_national()], calendars: vec![Calendar::cn()] };
+    for clock in &ticket.clocks {
+        let explained = explain::clock(history, clock.start.clock, &versions).expect("it started");
+        assert_eq!(explained.differences, [""; 0], "{explained:#?}");
+        assert_eq!((explained.stored, explained.recomputed), (clock.status, clock.status));
+        assert_eq!(explained.steps.last().expect("its start").due, clock.start.due);
+    }
+    let version = |_| Policy::cn_national().version.clone();
+    for verdict in &ticket.verdicts {
+        let explained = explain::verdict(history, verdict.number, &versions, &version).expect("it was given");
+        assert_eq!(explained.differences, [""; 0], "{explained:#?}");
+        assert!(!explained.involved.is_empty());
+    }
+    ticket.clocks.len() + ticket.verdicts.len()
 }
 
 fn live_all(seeds: std::ops::Range<u64>, nonsense_percent: u32) -> Tally {
@@ -181,8 +202,8 @@ fn invariants_hold_on_tickets_that_are_handled_as_they_should_be() {
     let tally = live_all(0..count, 3);
     assert!(u64::from(tally.closed) * 100 > count * 80, "{} of {count} closed", tally.closed);
     println!(
-        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events",
-        tally.closed, tally.commands, tally.refused, tally.repeated, tally.events
+        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events, {} clocks and verdicts explained",
+        tally.closed, tally.commands, tally.refused, tally.repeated, tally.events, tally.explained
     );
 }
 
@@ -194,8 +215,8 @@ fn invariants_hold_whatever_anybody_asks_for() {
     assert!(tally.refused * 10 > tally.commands, "there is nonsense in it");
     assert!(tally.reopened > 0);
     println!(
-        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events",
-        tally.closed, tally.commands, tally.refused, tally.repeated, tally.events
+        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events, {} clocks and verdicts explained",
+        tally.closed, tally.commands, tally.refused, tally.repeated, tally.events, tally.explained
     );
 }
 

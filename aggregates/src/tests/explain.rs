@@ -1,0 +1,214 @@
+//! Verdicts recomputed: what agrees with the events, and what does not.
+
+use jiff::Timestamp;
+
+use super::fixture::*;
+use crate::actor::Role;
+use crate::calendar::Calendar;
+use crate::chain::Stage;
+use crate::clock::{self, ClockKind, PauseCode, Status, Subject};
+use crate::explain::{self, ClockExplained, Involved, TargetFrom, Versions};
+use crate::ids::{ClockNo, EventId, VerdictNo};
+use crate::intake::Kind;
+use crate::meta::Meta;
+use crate::order::{self, NewOrder, Part};
+use crate::policy::Policy;
+use crate::ticket::{Command, Event};
+use crate::verdict;
+
+fn versions() -> Versions {
+    Versions { policies: vec![Policy::cn_national()], calendars: vec![Calendar::cn()] }
+}
+
+#[track_caller]
+fn explained(office: &Office, kind: ClockKind, subject: Subject) -> ClockExplained {
+    let number = office.t().clock(kind, subject).expect("it started").start.clock;
+    explain::clock(&office.history, number, &versions()).expect("it started")
+}
+
+fn pause() -> Command {
+    let evidence = s("用户外出");
+    clock::Command::Pause { code: PauseCode::Customer, evidence, attachment: None, resume_by: None }.into()
+}
+
+/// A complaint that was paused while its unit had it, and answered late.
+fn late() -> Office {
+    let due = Some(march(4, 9, 0));
+    let order = NewOrder { part: Part::Lead, unit: "line-crew".into(), task: s("修复"), due };
+    Office::at_stage(Kind::Complaint, Stage::Dispatch)
+        .then(a(Role::Dispatch), crate::chain::Command::Dispatch { orders: vec![order] }.into())
+        .then(of("line-crew"), accept(1))
+        .until(march(3, 9, 0))
+        .then(a(Role::Desk), pause())
+        .until(march(4, 15, 0))
+        .then(a(Role::Desk), clock::Command::Resume.into())
+        .until(march(9, 9, 0))
+        .then(of("line-crew"), reply(1))
+}
+
+#[test]
+fn a_breach_is_explained_by_its_target_its_pause_and_its_due_moment() {
+    let office = late();
+    let order = explained(&office, ClockKind::Order, Subject::Order(crate::ids::OrderNo(1)));
+    assert_eq!(order.differences, [""; 0]);
+    assert_eq!((order.target_from, order.recomputed), (TargetFrom::Dispatch, order.stored));
+    assert_eq!(order.stored, Status::Breached { withdrawn: false });
+    assert_eq!(order.decided_by, None, "time alone decided");
+    let names: Vec<&str> = order.steps.iter().map(|step| name(&office.history[step.event].1)).collect();
+    assert_eq!(names, ["Started", "Paused", "Resumed", "Warned", "Escalated", "Breached", "Escalated"]);
+    let causes = order.steps.iter().map(|step| step.cause.map(|cause| name(&office.history[cause].1)));
+    let causes: Vec<_> = causes.collect();
+    assert_eq!(
+        causes,
+        [Some("Issued"), Some("TicketPaused"), Some("TicketResumed"), None, None, None, None],
+        "{order:?}"
+    );
+    assert!(order.steps.iter().all(|step| step.recomputed_due == Some(step.due)), "{order:?}");
+    assert!(order.steps[2].due > order.steps[0].due, "the pause moved it");
+}
+
+#[test]
+fn a_clock_that_was_met_names_the_event_that_met_it() {
+    let office = Office::closed(Kind::Fault);
+    let repair = explained(&office, ClockKind::Repair, Subject::Ticket);
+    assert_eq!((repair.differences.as_slice(), repair.target_from), (&[][..], TargetFrom::Policy));
+    let decided_by = repair.decided_by.map(|at| office.history[at].0.id);
+    assert_eq!(decided_by, office.t().fault.service_up.map(|(_, event)| event));
+    assert!(matches!(repair.recomputed, Status::Met { .. }));
+    assert_eq!(explain::clock(&office.history, ClockNo(99), &versions()), None);
+}
+
+/// Explains a clock of a history that somebody wrote anew.
+fn forged(office: &Office, number: ClockNo, forge: impl Fn(&mut Meta, &mut Event) -> bool) -> Vec<String> {
+    let mut history = office.history.clone();
+    let forged = history.iter_mut().filter_map(|(meta, event)| forge(meta, event).then_some(())).count();
+    assert!(forged > 0, "something was forged");
+    explain::clock(&history, number, &versions()).expect("it started").differences
+}
+
+#[test]
+fn what_was_stored_otherwise_than_the_rules_say_is_told() {
+    let office = late();
+    let order = office.t().clock(ClockKind::Order, Subject::Order(crate::ids::OrderNo(1))).unwrap();
+    let (number, due) = (order.start.clock, order.start.due);
+    let told = |differences: &[String], part: &str| {
+        assert!(differences.iter().any(|told| told.contains(part)), "{part}: {differences:?}");
+    };
+    let at: Timestamp = march(5, 9, 0);
+    // The breach is told as met in time.
+    let differences = forged(&office, number, |_, event| {
+        let breach = matches!(event, Event::Clock(clock::Event::Breached { clock, .. }) if *clock == number);
+        if breach {
+            *event = clock::Event::Met { clock: number, at }.into();
+        }
+        breach
+    });
+    told(&differences, "must be breached");
+    // A due moment is put off.
+    let differences = forged(&office, number, |_, event| match event {
+        Event::Clock(clock::Event::Resumed { clock, due, .. }) if *clock == number => {
+            *due = march(20, 9, 0);
+            true
+        }
+        _ => false,
+    });
+    told(&differences, "it went on with");
+    told(&differences, "must be met");
+    // The target is not the policy's, and neither is the warning's share.
+    let differences = forged(&office, ClockNo(1), |_, event| match event {
+        Event::Clock(clock::Event::Started(start)) if start.clock == ClockNo(1) => {
+            start.target = crate::calendar::Target::Hours(999);
+            start.warn_percent = 1;
+            true
+        }
+        _ => false,
+    });
+    for part in ["its target is 999h", "it warns after 1 %", "it started with"] {
+        told(&differences, part);
+    }
+    // The reply was recorded on time after all.
+    let differences = forged(&office, number, |meta, event| {
+        let reply = matches!(event, Event::Order(order::Event::Replied { .. }));
+        if reply || meta.recorded_at > due {
+            meta.recorded_at = due;
+        }
+        reply
+    });
+    told(&differences, "must be met");
+    // Of a policy that is not here nothing can be said.
+    let none = explain::clock(&office.history, number, &Versions::default()).unwrap();
+    assert_eq!(
+        (none.policy_known, none.calendar_known, none.target_from),
+        (false, false, TargetFrom::Unknown)
+    );
+    assert_eq!(none.recomputed, none.stored);
+    assert_eq!(none.differences.len(), 2);
+}
+
+fn given(office: &Office) -> explain::VerdictExplained {
+    let version = |_| Policy::cn_national().version.clone();
+    explain::verdict(&office.history, VerdictNo(1), &versions(), &version).expect("it was given")
+}
+
+#[test]
+fn a_verdict_is_explained_by_the_units_part_its_events_and_how_it_became_final() {
+    let office = Office::at_stage(Kind::Complaint, Stage::Assess)
+        .then(a(Role::Assessment), assess(&[("line-crew", at_fault(2, 0))]));
+    let explained = given(&office);
+    assert_eq!((explained.differences.as_slice(), explained.because.as_slice()), (&[][..], &[Some(0)][..]));
+    let accepted = office.history.iter().position(|(_, event)| name(event) == "Accepted").unwrap();
+    assert_eq!(explained.involved, [Involved::Accepted(accepted)]);
+    let accept = || -> Command { verdict::Command::Accept { verdict: VerdictNo(1) }.into() };
+    let accepted = office.clone().then(of("line-crew"), accept());
+    assert_eq!(given(&accepted).differences, [""; 0]);
+    assert_eq!(given(&accepted).steps.len(), 3, "accepted, final, carried out");
+
+    // Final too early, judged by who handled it, pointing elsewhere, not carried out: each is told.
+    let mut forged = accepted.clone();
+    forged.history.retain(|(_, event)| !matches!(event, Event::Verdict(verdict::Event::Accepted { .. })));
+    assert!(given(&forged).differences[0].contains("before the time for an appeal was over"));
+    let mut forged = accepted.clone();
+    let assessed = forged.history.iter_mut().find(|(_, event)| name(event) == "Assessed").unwrap();
+    assessed.0.actor = of("line-crew");
+    assert!(given(&forged).differences[0].contains("judged work that they did"));
+    let mut forged = accepted.clone();
+    forged.history[0].0.id = EventId(uuid::Uuid::from_u128(99));
+    assert!(given(&forged).differences[0].contains("is not on this ticket before it"));
+    let mut forged = accepted;
+    forged.history.pop();
+    assert!(given(&forged).differences[0].contains("its points were not carried out"));
+    // The days passed without an appeal, and nobody noticed.
+    let call = || -> Command {
+        crate::contact::Command::ContactCustomer {
+            reason: crate::contact::ContactReason::Callback,
+            gm_hotline: false,
+            said: s("无异议"),
+            answer: None,
+            recording: None,
+            occurred_at: None,
+        }
+        .into()
+    };
+    let mut silent = office.until(march(20, 9, 0)).then(a(Role::Desk), call());
+    assert_eq!(given(&silent).differences, [""; 0]);
+    silent.history.retain(|(_, event)| !matches!(event, Event::Verdict(_)));
+    assert!(given(&silent).differences[0].contains("did not become final"));
+}
+
+/// An event's name.
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Clock(clock::Event::Started(_)) => "Started",
+        Event::Clock(clock::Event::Paused { .. }) => "Paused",
+        Event::Clock(clock::Event::Resumed { .. }) => "Resumed",
+        Event::Clock(clock::Event::Warned { .. }) => "Warned",
+        Event::Clock(clock::Event::Escalated { .. }) => "Escalated",
+        Event::Clock(clock::Event::Breached { .. }) => "Breached",
+        Event::Clock(clock::Event::TicketPaused { .. }) => "TicketPaused",
+        Event::Clock(clock::Event::TicketResumed { .. }) => "TicketResumed",
+        Event::Order(order::Event::Issued { .. }) => "Issued",
+        Event::Order(order::Event::Accepted { .. }) => "Accepted",
+        Event::Chain(crate::chain::Event::Assessed { .. }) => "Assessed",
+        _ => "other",
+    }
+}
