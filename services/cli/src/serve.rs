@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::actor::Actor;
+use duban_kafka::Kafka;
+use duban_server::beside::Beside;
 use duban_server::config::{Config, Flags, Identity, LogFormat};
 use duban_server::identity::role_name;
 use duban_server::serve::{Running, ServeError, Server};
@@ -70,12 +72,13 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::broken)?;
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let mut running = Server::start_telling(config, clock, Arc::new(Bars::default())).await.map_err(
-            |error| match error {
-                ServeError::Log(error) => error.into(),
-                other => Failure::broken(other),
-            },
-        )?;
+        let kafka = config.kafka.clone().map(Kafka::new);
+        let beside = kafka.map(|kafka| kafka as Arc<dyn Beside>);
+        let starting = Server::start_beside(config, clock, Arc::new(Bars::default()), beside);
+        let mut running = starting.await.map_err(|error| match error {
+            ServeError::Log(error) => error.into(),
+            other => Failure::broken(other),
+        })?;
         running.heed_signals().map_err(Failure::broken)?;
         let tokens = if dev { tokens(&running)? } else { Vec::new() };
         if let Some(file) = &args.tokens {

@@ -1,11 +1,14 @@
 //! What an operator decides: a TOML file, flags over it, and the refusals that keep an open door from being served.
 
+mod kafka;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::kafka::{Kafka, Topics};
 use crate::identity::Expected;
 
 /// Where the server listens when nothing else is said.
@@ -31,6 +34,8 @@ pub struct File {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// `[kafka]`
+    pub kafka: Option<Kafka>,
 }
 
 /// `[tls]`: both files PEM.
@@ -192,6 +197,8 @@ pub struct Config {
     pub limits: Limits,
     /// Logging.
     pub log: Log,
+    /// Kafka beside the log.
+    pub kafka: Option<Kafka>,
 }
 
 /// Why a configuration is refused. Every message says what to change.
@@ -250,6 +257,14 @@ pub enum ConfigError {
         "{0} can be reached from outside: set tls.certificate, tls.key and auth.public_key in the configuration, or listen on 127.0.0.1"
     )]
     NoTlsNoAuth(SocketAddr),
+    /// Kafka without brokers.
+    #[error("kafka.brokers is empty: name at least one broker as `host:port`, or drop [kafka]")]
+    NoBrokers,
+    /// A property of Kafka's client that the server decides itself.
+    #[error(
+        "kafka.properties.{0} is not about the connection: drop it; security.*, sasl.*, ssl.*, client.*, socket.* and reconnect.* may be set"
+    )]
+    KafkaProperty(String),
     /// A limit that makes no sense.
     #[error("{field} is {value}, and must be from {min} to {max}")]
     Limit {
@@ -298,6 +313,7 @@ impl Config {
             return Err(ConfigError::VirtualClockWithoutDev);
         }
         file.limits.check()?;
+        file.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
         Ok(Self {
             data,
             listen,
@@ -311,6 +327,7 @@ impl Config {
                 level: flags.log_level.unwrap_or(file.log.level),
                 format: flags.log_format.unwrap_or(file.log.format),
             },
+            kafka: file.kafka,
         })
     }
 }

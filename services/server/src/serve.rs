@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
+use crate::beside::{Beside, Host};
 use crate::config::{Config, Identity};
 use crate::days::Days;
 use crate::drain::{self, Drain, Ended};
@@ -118,6 +119,19 @@ impl Server {
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Progress>,
     ) -> Result<Running, ServeError> {
+        Self::start_beside(config, clock, progress, None).await
+    }
+
+    /// The same, with something beside it: it has its turn before the timers, runs from ready on, and ends before the log is closed.
+    ///
+    /// # Errors
+    /// [`ServeError`] says what is in the way.
+    pub async fn start_beside(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        progress: Arc<dyn Progress>,
+        beside: Option<Arc<dyn Beside>>,
+    ) -> Result<Running, ServeError> {
         let Opened { log, sealer, signing } = open(&config).await?;
         let floor = last_recorded_at(&*log).await?;
         let clock: Arc<dyn Clock> = Arc::new(Floored { clock, floor });
@@ -140,6 +154,11 @@ impl Server {
         let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
         let reactions = Arc::new(reactions);
         let reacting = tokio::spawn(react(Arc::clone(&reactions), drain.clone()));
+
+        let host = Host { runner: Arc::clone(&runner), sealer: sealer.clone(), drain: drain.clone() };
+        if let Some(beside) = &beside {
+            beside.before_timers(&host).await;
+        }
 
         let timers = Arc::new(Timers::new(Arc::clone(&runner), Arc::clone(&views.tickets)));
         timers.catch_up().await;
@@ -176,6 +195,7 @@ impl Server {
             let drain = drain.clone();
             async move { drain::run(serving, asked, &drain, &health, router::SERVICES, time_max).await }
         });
+        let running_beside = tokio::spawn(run_beside(beside, host));
         Ok(Running {
             addr,
             issuer,
@@ -189,6 +209,7 @@ impl Server {
             ticking,
             streaming,
             closing,
+            running_beside,
             timers,
             days,
             runner,
@@ -211,6 +232,7 @@ pub struct Running {
     ticking: JoinHandle<()>,
     streaming: JoinHandle<()>,
     closing: JoinHandle<()>,
+    running_beside: JoinHandle<()>,
     timers: Arc<Timers>,
     days: Arc<Days>,
     runner: Arc<Runner>,
@@ -322,6 +344,7 @@ impl Running {
         self.ticking.await?;
         self.closing.await?;
         self.streaming.await?;
+        self.running_beside.await?;
         // After the last append was answered: whoever was cut off is told that the log is closed.
         self.runner.log().close().await?;
         self.following.await?;
@@ -383,6 +406,12 @@ async fn close_days(days: Arc<Days>, drain: Drain) {
 
 async fn react(reactions: Arc<Reactions>, drain: Drain) {
     reactions.run(drain).await;
+}
+
+async fn run_beside(beside: Option<Arc<dyn Beside>>, host: Host) {
+    if let Some(beside) = beside {
+        beside.run(host).await;
+    }
 }
 
 /// Who proves callers, and who makes tokens in development.

@@ -177,3 +177,52 @@ fn the_default_address_is_the_one_documented() {
     let dev = Flags { dev: true, data: Some("d".into()), ..Flags::default() };
     assert_eq!(Config::resolve(File::default(), dev).unwrap().listen.to_string(), LISTEN_DEFAULT);
 }
+
+#[test]
+fn kafka_takes_brokers_names_and_what_is_about_the_connection_and_nothing_that_promises_rest_on() {
+    let whole = r#"
+[kafka]
+brokers = "k1:9092,k2:9092"
+facts = false
+prefix = "henan"
+partitions = 6
+retention_days = 90
+
+[kafka.topics]
+facts_line_test = "tester.results"
+
+[kafka.properties]
+"security.protocol" = "SASL_SSL"
+"sasl.password" = "hush"
+"#;
+    let kafka = read(whole).unwrap().kafka.unwrap();
+    assert_eq!((&*kafka.brokers, kafka.relay, kafka.facts), ("k1:9092,k2:9092", true, false));
+    assert_eq!((&*kafka.prefix, kafka.partitions, kafka.retention_days), ("henan", 6, Some(90)));
+    assert_eq!(kafka.topics.facts_line_test.as_deref(), Some("tester.results"));
+    let shown = shown_as(&kafka);
+    assert!(!shown.contains("hush") && shown.contains("SASL_SSL"), "{shown}");
+
+    assert!(matches!(
+        read("[kafka]\nbrokers = \"b\"\nreply = true\n"),
+        Err(ConfigError::UnknownField { .. })
+    ));
+    assert!(matches!(read("[kafka]\nrelay = true\n"), Err(ConfigError::Invalid { .. })));
+    let resolved = |kafka| {
+        let file = File { auth: Some(auth()), kafka: Some(kafka), ..File::default() };
+        Config::resolve(file, flags("127.0.0.1:7110"))
+    };
+    assert_eq!(resolved(kafka.clone()).unwrap().kafka, Some(kafka));
+    assert!(matches!(resolved(Kafka::at(" ")), Err(ConfigError::NoBrokers)));
+    let none = Kafka { partitions: 0, ..Kafka::at("b") };
+    assert!(matches!(resolved(none), Err(ConfigError::Limit { field: "kafka.partitions", .. })));
+    for property in ["acks", "enable.idempotence", "group.id", "message.timeout.ms", "enable.auto.commit"] {
+        let properties = [(property.to_owned(), "0".to_owned())].into();
+        let refused = resolved(Kafka { properties, ..Kafka::at("b") });
+        assert!(matches!(refused, Err(ConfigError::KafkaProperty(named)) if named == property));
+    }
+}
+
+/// As a program would print it.
+fn shown_as(kafka: &Kafka) -> String {
+    serde_json::to_string(kafka).unwrap()
+}

@@ -1,0 +1,109 @@
+//! Kafka beside the log: events out, facts in (design.md section 4).
+//!
+//! [`Relay`] publishes every event of the log, at least once and in order per stream, with ids on which readers dedupe. [`Facts`] turns
+//! what other systems say into ordinary commands, once each. [`Kafka`] is both, as a server runs them: it implements
+//! [`duban_server::beside::Beside`], and each part has a [`Switch`], for servers of which only one relays at a time.
+//!
+//! Neither ever gives up: while brokers are away, both wait, say so, and go on where they were. Nothing of Kafka's holds up commands.
+
+mod client;
+mod error;
+mod facts;
+mod relay;
+mod switch;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use duban_server::beside::{Beside, Host};
+use duban_server::config;
+use tokio::task::JoinHandle;
+
+pub use self::error::KafkaError;
+pub use self::facts::{Facts, FactsStatus, Reason, Source, command_id};
+pub use self::relay::{Relay, RelayStatus};
+pub use self::switch::Switch;
+pub use self::topics::Names;
+
+/// Both parts, beside a server.
+pub struct Kafka {
+    config: Arc<config::Kafka>,
+    relay_switch: Switch,
+    facts_switch: Switch,
+    taking_in: parking_lot::Mutex<Option<(Arc<Facts>, JoinHandle<()>)>>,
+    relaying: parking_lot::Mutex<Option<Arc<Relay>>>,
+}
+
+impl Kafka {
+    /// Takes the configuration; nothing is connected yet.
+    #[must_use]
+    pub fn new(config: config::Kafka) -> Arc<Self> {
+        let (relay_switch, facts_switch) = (Switch::new(config.relay), Switch::new(config.facts));
+        Arc::new(Self {
+            config: Arc::new(config),
+            relay_switch,
+            facts_switch,
+            taking_in: parking_lot::Mutex::default(),
+            relaying: parking_lot::Mutex::default(),
+        })
+    }
+
+    /// Turns the relay on and off.
+    #[must_use]
+    pub fn relay_switch(&self) -> &Switch {
+        &self.relay_switch
+    }
+
+    /// Turns the taking in of facts on and off.
+    #[must_use]
+    pub fn facts_switch(&self) -> &Switch {
+        &self.facts_switch
+    }
+
+    /// The relay, once the server is ready.
+    #[must_use]
+    pub fn relay(&self) -> Option<Arc<Relay>> {
+        self.relaying.lock().clone()
+    }
+
+    /// The taking in of facts, once the server has read its log.
+    #[must_use]
+    pub fn facts(&self) -> Option<Arc<Facts>> {
+        self.taking_in.lock().as_ref().map(|(facts, _)| Arc::clone(facts))
+    }
+}
+
+#[async_trait]
+impl Beside for Kafka {
+    async fn before_timers(&self, host: &Host) {
+        if !self.facts_switch.is_on() {
+            return;
+        }
+        let facts = Arc::new(Facts::new(Arc::clone(&self.config), host.clone(), self.facts_switch.clone()));
+        let running = tokio::spawn({
+            let facts = Arc::clone(&facts);
+            async move { facts.run().await }
+        });
+        let patience = Duration::from_secs(self.config.facts_wait_seconds_max);
+        *self.taking_in.lock() = Some((Arc::clone(&facts), running));
+        facts.caught_up(patience).await;
+    }
+
+    async fn run(&self, host: Host) {
+        let relay = Arc::new(Relay::new(Arc::clone(&self.config), host, self.relay_switch.clone()));
+        *self.relaying.lock() = Some(Arc::clone(&relay));
+        relay.run().await;
+        let taking_in = self.taking_in.lock().take();
+        if let Some((_, running)) = taking_in
+            && let Err(error) = running.await
+        {
+            tracing::error!(%error, "taking facts in ended badly");
+        }
+    }
+
+    fn leads(&self, leads: bool) {
+        self.relay_switch.set(leads && self.config.relay);
+    }
+}

@@ -1,0 +1,36 @@
+//! What runs in the same process beside the services, and is no part of them: Kafka.
+//!
+//! The server knows only when it is its turn: after the read models and before the timers, so that a fact which lies waiting is
+//! there before a deadline that it meets is judged; and then from ready to the drain, before the log is closed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::drain::Drain;
+use crate::runner::Runner;
+use crate::seal::Sealer;
+
+/// What a server gives to what runs beside it.
+#[derive(Clone)]
+pub struct Host {
+    /// Takes commands, and has the log.
+    pub runner: Arc<Runner>,
+    /// Seals texts.
+    pub sealer: Sealer,
+    /// Says when the server stops.
+    pub drain: Drain,
+}
+
+/// Something that runs beside a server.
+#[async_trait]
+pub trait Beside: Send + Sync {
+    /// Takes in what lies waiting outside; in bounded time, however it is there. The timers start after it.
+    async fn before_timers(&self, host: &Host);
+
+    /// Runs until [`Host::drain`] starts, and finishes what is under way. The log is closed after it.
+    async fn run(&self, host: Host);
+
+    /// Told whether this server does what only one of several servers on a log does at a time. It does, until it is told otherwise.
+    fn leads(&self, leads: bool);
+}
