@@ -94,7 +94,7 @@ fn unknown_fields_are_named_wherever_they_are() {
         ("lisen = 1", "lisen"),
         ("[limits]\nqueue = 1", "queue"),
         ("[tls]\ncertificate = 'a'\nkey = 'b'\ncipher = 'c'", "cipher"),
-        ("[kafka]\nbrokers = 1", "kafka"),
+        ("[kafka]\nbrokers = 'b'\nreply = true", "reply"),
     ] {
         let error = read(text).unwrap_err();
         assert!(matches!(error, ConfigError::UnknownField { .. }), "{error:?}");
