@@ -3,7 +3,8 @@
 //! - [`Stored`] is the way of a payload: domain event ↔ stored type and protobuf. `events.rs` is its table.
 //! - [`encode_metadata`] and [`decode_meta`] are the way of what surrounds it.
 //! - [`to_event`] and [`from_event`] put both into the envelope that is streamed, published and exported, [`to_json`] and
-//!   [`from_json`] are its canonical JSON.
+//!   [`from_json`] are its canonical JSON; [`payload_to_json`] and [`metadata_to_json`] are that of its parts, for engines that
+//!   keep them apart.
 //! - [`Wire`] reads a field of what callers send, by name: `OrderNo::take(request.order, "order")`.
 //! - [`sample`] makes events for tests.
 //!
@@ -27,7 +28,10 @@ pub use self::envelope::{
 };
 pub use self::error::{CodecError, Malformed, Problem};
 pub use self::events::{Stored, payload, stored_payload, types};
-pub use self::json::{descriptors, from_json, to_json, to_json_pretty};
+pub use self::json::{
+    descriptors, from_json, metadata_from_json, metadata_to_json, payload_from_json, payload_to_json,
+    to_json, to_json_pretty,
+};
 pub use self::upcast::{UPCASTS, Upcast};
 pub use self::wire::{Message, Wire};
 

@@ -8,7 +8,8 @@ use duban_aggregates::{customer, imported, notice, office, order, problem, ticke
 use duban_codec::sample::{self, Gen};
 use duban_codec::{
     CodecError, Lineage, Stored, StoredEvent, decode_meta, decode_metadata, decode_ticket, descriptors,
-    encode_metadata, encode_ticket, from_event, from_json, payload, stored_payload, to_event, to_json, types,
+    encode_metadata, encode_ticket, from_event, from_json, metadata_from_json, metadata_to_json, payload,
+    payload_from_json, payload_to_json, stored_payload, to_event, to_json, types,
 };
 use duban_proto::event::v1 as pb;
 use proptest::prelude::*;
@@ -52,6 +53,20 @@ proptest! {
     }
 
     #[test]
+    fn parts_are_the_same_bytes_after_json_and_the_same_json_after_bytes(seed: u64) {
+        for kind in types::ALL {
+            let parts = sample::parts(kind, &mut Gen::wild(seed)).unwrap();
+            let payload = payload_to_json(kind, &parts.payload).unwrap();
+            prop_assert_eq!(payload_from_json(kind, &payload).unwrap(), parts.payload.to_vec());
+            let metadata = metadata_to_json(&parts.metadata).unwrap();
+            prop_assert_eq!(metadata_from_json(&metadata).unwrap(), parts.metadata.to_vec());
+            // They are what the envelope's JSON shows of them.
+            let whole = to_json(&to_event(&parts.as_stored()).unwrap()).unwrap();
+            prop_assert!(whole.contains(&payload) && whole.contains(&metadata), "{} {} {}", whole, payload, metadata);
+        }
+    }
+
+    #[test]
     fn what_surrounds_an_event_is_read_as_it_was_written(seed: u64) {
         let parts = sample::parts(types::ORDER_ACCEPTED, &mut Gen::wild(seed)).unwrap();
         let meta = decode_meta(&parts.as_stored()).unwrap();
@@ -75,6 +90,16 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn parts_of_no_known_type_or_with_an_unknown_field_are_refused() {
+    assert!(payload_to_json("x.y.v1", &[]).is_err());
+    assert!(payload_from_json("x.y.v1", "{}").is_err());
+    assert!(payload_from_json("stream.v1", "{}").is_err(), "a field of the envelope is no payload");
+    assert!(payload_from_json(types::ORDER_ACCEPTED, "{\"order\":1}").is_ok());
+    assert!(payload_from_json(types::ORDER_ACCEPTED, "{\"order\":1,\"x\":2}").is_err());
+    assert!(metadata_from_json("{\"x\":2}").is_err());
 }
 
 #[test]
