@@ -163,6 +163,27 @@ impl<F: Fold> Projection<F> {
         }
     }
 
+    /// The same over a log that is no directory of ours, and ends here: a table that cannot be used is begun again, and follows
+    /// the log from its beginning.
+    ///
+    /// # Errors
+    /// [`FoldError::Table`], where the directory cannot be written.
+    pub fn open_afar(fold: F, home: &Home, log_end: Option<Position>) -> Result<Self, FoldError> {
+        let path = home.table::<F>();
+        match Table::open(&path, &made_with(&fold), log_end) {
+            Ok((table, reached)) => {
+                let position = reached.map(Position::get);
+                tracing::info!(projection = F::NAME, position, rows = table.rows(), "a read model is opened");
+                Ok(Self::over(fold, table, reached, None))
+            }
+            Err(unusable) => {
+                tracing::warn!(projection = F::NAME, reason = %unusable, "a read model is built anew from the log");
+                let table = create(&path, &made_with(&fold))?;
+                Ok(Self::over(fold, table, None, Some(unusable.to_string())))
+            }
+        }
+    }
+
     fn heal(
         fold: F,
         home: &Home,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use duban_aggregates::calendar::{add_days, local_date, start_of_day};
 use duban_aggregates::office::{self, Command, DayHead, Office};
-use duban_log::{Direction, Filter, Position, Recorded, StreamTree, leaf_hash};
+use duban_log::{Direction, Filter, Head, Position, Recorded, StreamTree, leaf_hash};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::sync::{Mutex, watch};
@@ -47,7 +47,14 @@ pub struct Days {
 #[derive(Default)]
 struct Reached {
     streams: StreamTree,
+    mark: Mark,
+}
+
+/// A place in the log: so many events lie up to this position.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
     size: u64,
+    position: Option<Position>,
 }
 
 impl Days {
@@ -141,7 +148,8 @@ impl Days {
     async fn borders(&self, last: Option<DayHead>, today: Date) -> Result<Vec<Border>, RunError> {
         let (mut day, mut size) = last.map_or((Date::MIN, 0), |last| (add_days(last.day, 1), last.size));
         let (mut borders, mut any) = (Vec::new(), false);
-        let mut pages = Pages::after(&self.runner, size);
+        let known = self.streams.lock().await.mark;
+        let mut pages = Pages::after(&self.runner, size, known);
         while day < today
             && let Some(events) = pages.next().await?
         {
@@ -177,21 +185,24 @@ impl Days {
     async fn streams_at(&self, size: u64) -> Result<(u64, [u8; 32]), RunError> {
         let mut kept = self.streams.lock().await;
         // Taken out, so that a call that is dropped or fails leaves nothing half grown.
-        let Reached { mut streams, size: mut at } = std::mem::take(&mut *kept);
-        if at > size {
-            (streams, at) = (StreamTree::default(), 0);
+        let Reached { mut streams, mut mark } = std::mem::take(&mut *kept);
+        if mark.size > size {
+            (streams, mark) = (StreamTree::default(), Mark::default());
         }
-        let mut pages = Pages::after(&self.runner, at);
+        let mut pages = Pages::after(&self.runner, mark.size, mark);
         let mut said = Instant::now();
-        while at < size {
+        while mark.size < size {
             let Some(events) = pages.next().await? else { break };
-            for event in events.iter().take_while(|event| event.position.get() < size) {
-                streams.push(event.stream.as_str(), event.revision, leaf_hash(event));
-                at = event.position.get() + 1;
+            for event in events {
+                if mark.size == size {
+                    break;
+                }
+                streams.push(event.stream.as_str(), event.revision, leaf_hash(&event));
+                mark = Mark { size: mark.size + 1, position: Some(event.position) };
             }
             if said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
-                tracing::info!(at, size, "reading how every stream ends, to close a day");
+                tracing::info!(at = mark.size, size, "reading how every stream ends, to close a day");
             }
         }
         let hashing = move || {
@@ -201,7 +212,7 @@ impl Days {
         let hashed = tokio::task::spawn_blocking(hashing).await;
         let (streams, root) = hashed.map_err(|error| RunError::Unavailable(unsigned(&error)))?;
         let count = streams.len();
-        *kept = Reached { streams, size: at };
+        *kept = Reached { streams, mark };
         Ok((count, root))
     }
 }
@@ -215,16 +226,29 @@ fn recorded_on(event: &Recorded) -> Date {
     local_date(Timestamp::from_microsecond(event.recorded_at).unwrap_or(Timestamp::MAX))
 }
 
-/// The events of a log from a leaf on, page by page. Positions of logs that have a tree count its leaves.
+/// The events of a log from a leaf on, page by page, up to what its tree holds at the beginning.
 struct Pages<'r> {
     runner: &'r Runner,
     from: Option<Position>,
+    /// Events that come before those asked for.
+    skip: u64,
+    until: Head,
     end: bool,
 }
 
 impl<'r> Pages<'r> {
-    fn after(runner: &'r Runner, size: u64) -> Self {
-        Self { runner, from: size.checked_sub(1).map(Position::new), end: false }
+    /// Begins after so many events: from a mark that lies before, or from the beginning, where positions do not count events.
+    fn after(runner: &'r Runner, size: u64, known: Mark) -> Self {
+        let until = runner.log().head();
+        // Positions are in order and no two are the same: where the last one is less than their number by one, each counts.
+        let counted = until.position.is_some_and(|last| last.get().checked_add(1) == Some(until.size));
+        let (from, skip) = if counted {
+            (size.checked_sub(1).map(Position::new), 0)
+        } else {
+            let known = if known.size <= size { known } else { Mark::default() };
+            (known.position, size - known.size)
+        };
+        Self { runner, from, skip, until, end: until.position.is_none() }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<Recorded>>, RunError> {
@@ -233,8 +257,14 @@ impl<'r> Pages<'r> {
         }
         let log = self.runner.log();
         let page = log.read_all(self.from, Direction::Forward, &Filter::all(), READ_EVENTS).await?;
-        (self.from, self.end) = (page.next.or(self.from), page.end);
-        Ok(Some(page.events))
+        (self.from, self.end) = (page.next.or(self.from), page.end || page.next >= self.until.position);
+        let mut events = page.events;
+        // What was appended since is not in that tree; the next look finds it.
+        events.retain(|event| Some(event.position) <= self.until.position);
+        let skipped = events.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+        events.drain(..skipped);
+        self.skip -= skipped as u64;
+        Ok(Some(events))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod ask;
+mod beside;
 mod error;
 mod hot;
 
@@ -75,6 +76,8 @@ pub struct Runner {
     log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    /// Whether nobody else writes to the log, so that what is kept folded is never out of date.
+    alone: bool,
     admission: Semaphore,
     turns: Semaphore,
     tickets: Hot<Ticket>,
@@ -92,6 +95,22 @@ enum Decided<E> {
     Adds { at: Timestamp, events: Vec<E> },
 }
 
+/// What came of an attempt.
+enum Tried {
+    /// It was decided by the stream as it is, which the log has confirmed.
+    Appended(Answer),
+    /// It adds nothing, by the stream as it was folded.
+    Held(Answer),
+}
+
+impl Tried {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Appended(answer) | Self::Held(answer) => answer,
+        }
+    }
+}
+
 impl Runner {
     /// A runner over a log.
     #[must_use]
@@ -101,6 +120,7 @@ impl Runner {
             log,
             clock,
             rules,
+            alone: true,
             admission: permits(bounds.in_flight_max.saturating_add(bounds.queued_max)),
             turns: permits(bounds.in_flight_max),
             tickets: Hot::new(bounds.hot_streams_max),
@@ -109,6 +129,13 @@ impl Runner {
             customers: Hot::new(bounds.hot_streams_max),
             office: Hot::new(1),
         }
+    }
+
+    /// The same beside other servers over one log. What is kept folded may then be out of date at any time: it serves to decide
+    /// what is appended, where the expected revision tells, and nothing is refused or answered by it before the log was asked.
+    #[must_use]
+    pub fn beside_others(self) -> Self {
+        Self { alone: false, ..self }
     }
 
     /// The log below.
@@ -164,39 +191,51 @@ impl Runner {
         // Calls on one stream wait for each other here, and only then for a turn: a crowd at one ticket takes one.
         let mut slot = slot.lock().await;
         let _turn = self.turns.acquire().await.map_err(|_| RunError::Overloaded)?;
-        for attempt in 1..=ATTEMPTS {
+        let (mut fresh, mut attempt) = (self.alone, 1);
+        loop {
             if slot.is_none() {
                 *slot = Some(self.load(id).await?);
+                fresh = true;
             }
-            match self.fall_due(id, &mut slot, ask).await {
-                Ok(()) => {}
-                Err(RunError::Conflict { .. }) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(jitter(ask, attempt)).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            let Some(folded) = &mut *slot else { continue };
-            let (at, events) = match self.decide(folded, ask, &mut make)? {
-                Decided::Held(revision) => return self.held(folded, revision).await,
-                Decided::Adds { at, events } => (at, events),
-            };
-            // The slot stays empty while the append is under way: a call dropped there leaves nothing stale, and whoever
-            // comes next reads the log, where the expected revision decides.
-            let Some(folded) = slot.take() else { continue };
-            match self.append(id, folded, ask, at, events).await {
-                Ok((answer, folded)) => {
-                    *slot = Some(folded);
-                    return Ok(answer);
-                }
+            match self.attempt(id, &mut slot, ask, &mut make).await {
+                Ok(Tried::Appended(answer)) => return Ok(answer),
                 // Somebody else was faster, or an append of ours that was given up was written after all: look again.
-                Err(RunError::Conflict { .. }) if attempt < ATTEMPTS => {
+                Err(RunError::Conflict { .. }) if slot.is_none() && attempt < ATTEMPTS => {
                     tokio::time::sleep(jitter(ask, attempt)).await;
+                    attempt += 1;
                 }
-                Err(error) => return Err(error),
+                // By a state that may be out of date: it stands only where the stream has not gone on since.
+                tried if !fresh && slot.is_some() => {
+                    fresh = true;
+                    if !self.catch_up(id, &mut slot).await? {
+                        return tried.map(Tried::answer);
+                    }
+                }
+                tried => return tried.map(Tried::answer),
             }
         }
-        Err(RunError::Conflict { actual: None })
+    }
+
+    /// Decides once, by what is folded. The slot is empty afterwards where the stream has to be read again.
+    async fn attempt<A: Aggregate>(
+        &self,
+        id: Uuid,
+        slot: &mut Option<Folded<A>>,
+        ask: &Ask,
+        make: &mut (impl FnMut(Option<&A>, Timestamp) -> Result<A::Command, RunError> + Send),
+    ) -> Result<Tried, RunError> {
+        self.fall_due(id, slot, ask).await?;
+        let Some(folded) = slot.as_ref() else { return Err(RunError::Conflict { actual: None }) };
+        let (at, events) = match self.decide(folded, ask, make)? {
+            Decided::Held(revision) => return self.held(folded, revision).await.map(Tried::Held),
+            Decided::Adds { at, events } => (at, events),
+        };
+        // The slot stays empty while the append is under way: a call dropped there leaves nothing stale, and whoever
+        // comes next reads the log, where the expected revision decides.
+        let Some(folded) = slot.take() else { return Err(RunError::Conflict { actual: None }) };
+        let (answer, folded) = self.append(id, folded, ask, at, events).await?;
+        *slot = Some(folded);
+        Ok(Tried::Appended(answer))
     }
 
     /// What a stream is, folded from the log where it is not hot.
@@ -213,6 +252,9 @@ impl Runner {
     {
         let slot = self.hot().slot(id);
         let mut slot = slot.lock().await;
+        if slot.is_some() && !self.alone {
+            self.catch_up(id, &mut slot).await?;
+        }
         let folded = match &mut *slot {
             Some(folded) => folded,
             empty => empty.insert(self.load(id).await?),
@@ -355,16 +397,25 @@ impl Runner {
             (None, Some(state)) => stream_of::<A>(state.prefix(), id)?,
             (None, None) => return Err(Rejection::DoesNotExist.into()),
         };
+        let sent = (!self.alone).then(|| stored.clone());
         let Appended { last_revision, position, .. } = self.log.append(&stream, expected, stored).await?;
+        if let Some(sent) = sent {
+            self.confirm(&stream, expected.next_revision(), &sent).await?;
+        }
         let answer = Answer { revision: last_revision, position };
         Ok((answer, Folded { stream: Some(stream), state, position: Some(position) }))
     }
 
     /// Folds a stream from the log.
     async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Folded<A>, RunError> {
-        let mut folded = Folded { stream: self.find::<A>(id).await?, state: None, position: None };
+        let folded = Folded { stream: self.find::<A>(id).await?, state: None, position: None };
+        self.fold_on(folded).await
+    }
+
+    /// Folds what has come to a stream since.
+    async fn fold_on<A: Aggregate>(&self, mut folded: Folded<A>) -> Result<Folded<A>, RunError> {
         let Some(stream) = &folded.stream else { return Ok(folded) };
-        let mut from = 0;
+        let mut from = folded.state.as_ref().map_or(0, |state| state.revision() + 1);
         loop {
             let page = self.log.read_stream(stream, from, Direction::Forward, READ_EVENTS).await?;
             let Some(last) = page.last() else { return Ok(folded) };

@@ -71,6 +71,18 @@ impl Views {
         })
     }
 
+    /// The same over a log that is no directory here: what cannot be used follows it from its beginning.
+    ///
+    /// # Errors
+    /// [`FoldError`], where the directory cannot be written.
+    pub fn open_afar(data: &Path, rules: &Rules, log_end: Option<Position>) -> Result<Self, FoldError> {
+        let home = home(data);
+        Ok(Self {
+            tickets: Arc::new(Projection::open_afar(ticket_fold(rules), &home, log_end)?),
+            customers: Arc::new(Projection::open_afar(CustomerFold, &home, log_end)?),
+        })
+    }
+
     /// Follows the log until it is closed. One that stops does not stop the other.
     pub async fn follow(&self, log: Arc<dyn EventLog>) {
         tokio::join!(self.tickets.follow(Arc::clone(&log)), self.customers.follow(log));

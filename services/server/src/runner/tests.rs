@@ -270,3 +270,143 @@ async fn recorded_time_never_decreases_inside_a_stream() {
         log.read_stream(&stream_name("problem", PROBLEM).unwrap(), 0, Direction::Forward, 9).await.unwrap();
     assert_eq!(events[1].recorded_at, events[0].recorded_at);
 }
+
+/// Two servers over one log, each with the problem folded.
+async fn beside() -> (Arc<dyn EventLog>, Runner, Runner) {
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    let beside = || runner(Arc::clone(&log), Bounds::default()).beside_others();
+    let (one, two) = (beside(), beside());
+    open(&one, &ask(1, 1)).await.unwrap();
+    two.view(PROBLEM, |problem: Option<&Problem>| assert!(problem.is_some())).await.unwrap();
+    (log, one, two)
+}
+
+async fn cause(runner: &Runner) -> Option<String> {
+    runner.view(PROBLEM, |problem: Option<&Problem>| problem.and_then(|it| it.cause.clone())).await.unwrap()
+}
+
+#[tokio::test]
+async fn beside_others_nothing_is_shown_held_or_refused_by_what_is_out_of_date() {
+    let (log, one, two) = beside().await;
+    find(&one, &ask(2, 2), "雷击").await.unwrap();
+    assert_eq!(cause(&two).await.as_deref(), Some("雷击"), "a question is answered by the log as it is");
+    find(&two, &ask(3, 3), "水浸").await.unwrap();
+    // `one` has 雷击 folded, by which this would hold already.
+    let again = find(&one, &ask(4, 4), "雷击").await.unwrap();
+    assert_eq!((again.revision, log.head().size), (3, 4));
+    // What the other has seen is expected here, though nothing of it is folded yet.
+    let seen = |command, revision| Ask { expected_revision: Some(revision), ..ask(command, 9) };
+    assert_eq!(find(&two, &seen(5, 3), "鼠害").await.unwrap().revision, 4);
+    let refused = find(&one, &seen(6, 3), "x").await.unwrap_err();
+    assert!(matches!(refused, RunError::Conflict { actual: Some(4) }), "{refused}");
+}
+
+#[tokio::test]
+async fn beside_others_a_stream_that_was_not_there_is_looked_for_again() {
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    let beside = || runner(Arc::clone(&log), Bounds::default()).beside_others();
+    let (one, two) = (beside(), beside());
+    assert!(matches!(find(&two, &ask(1, 1), "x").await, Err(RunError::Rejected { .. })));
+    open(&one, &ask(2, 2)).await.unwrap();
+    assert_eq!(find(&two, &ask(3, 3), "x").await.unwrap().revision, 1);
+    let again = open(&two, &ask(4, 4)).await.unwrap_err();
+    assert!(matches!(again, RunError::Rejected { rejection, .. } if *rejection == Rejection::AlreadyExists));
+}
+
+#[tokio::test]
+async fn beside_others_a_command_that_another_has_carried_out_answers_what_it_answered_there() {
+    let (log, one, two) = beside().await;
+    let found = find(&one, &ask(2, 2), "雷击").await.unwrap();
+    find(&one, &ask(3, 3), "水浸").await.unwrap();
+    assert_eq!(find(&two, &ask(2, 2), "雷击").await.unwrap(), found);
+    assert!(matches!(find(&two, &ask(3, 9), "y").await, Err(RunError::CommandIdReused)));
+    assert_eq!(log.head().size, 3);
+}
+
+/// A log that knows events by their ids, as some engines do: a repeated append is answered like the first.
+struct Idempotent(MemoryLog);
+
+#[async_trait]
+impl EventLog for Idempotent {
+    async fn append(
+        &self,
+        stream: &StreamName,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, Error> {
+        let kept =
+            self.0.read_stream(stream, expected.next_revision(), Direction::Forward, events.len()).await?;
+        if kept.len() == events.len() && kept.iter().zip(&events).all(|(kept, event)| kept.id == event.id) {
+            let last = kept.last().unwrap();
+            return Ok(Appended {
+                first_revision: expected.next_revision(),
+                last_revision: last.revision,
+                position: last.position,
+            });
+        }
+        self.0.append(stream, expected, events).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamName,
+        from: u64,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error> {
+        self.0.read_stream(stream, from, direction, limit).await
+    }
+
+    async fn read_all(
+        &self,
+        from: Option<Position>,
+        direction: Direction,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        self.0.read_all(from, direction, filter, limit).await
+    }
+
+    async fn subscribe(&self, after: Option<Position>, filter: Filter) -> Result<Subscription, Error> {
+        self.0.subscribe(after, filter).await
+    }
+
+    fn head(&self) -> Head {
+        self.0.head()
+    }
+
+    async fn root_at(&self, size: u64) -> Result<[u8; 32], Error> {
+        self.0.root_at(size).await
+    }
+
+    async fn inclusion_proof(&self, leaf: u64, size: u64) -> Result<Vec<[u8; 32]>, Error> {
+        self.0.inclusion_proof(leaf, size).await
+    }
+
+    async fn consistency_proof(&self, old: u64, size: u64) -> Result<Vec<[u8; 32]>, Error> {
+        self.0.consistency_proof(old, size).await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.0.close().await
+    }
+}
+
+#[tokio::test]
+async fn beside_others_what_another_decided_for_the_same_command_is_folded_and_not_what_was_decided_here() {
+    let log: Arc<dyn EventLog> = Arc::new(Idempotent(MemoryLog::new()));
+    let (here, there) = (clock(), clock());
+    let beside = |clock: &VirtualClock| {
+        let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        Runner::new(Arc::clone(&log), clock, Rules::cn_national(), Bounds::default()).beside_others()
+    };
+    let (one, two) = (beside(&here), beside(&there));
+    open(&one, &ask(1, 1)).await.unwrap();
+    two.view(PROBLEM, |problem: Option<&Problem>| assert!(problem.is_some())).await.unwrap();
+    there.advance(std::time::Duration::from_secs(60));
+    let answers =
+        (find(&one, &ask(2, 2), "雷击").await.unwrap(), find(&two, &ask(2, 2), "雷击").await.unwrap());
+    assert_eq!((answers.0, log.head().size), (answers.1, 2));
+    let recorded = |problem: Option<&Problem>| problem.map(|it| it.last_recorded_at);
+    assert_eq!(two.view(PROBLEM, recorded).await.unwrap(), Some(here.now()), "the other's moment counts");
+}
