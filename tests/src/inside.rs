@@ -8,7 +8,7 @@ use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::policy::Policy;
 use duban_log::EventLog;
 use duban_server::config::{Config, File, Flags};
-use duban_server::serve::{Running, Server};
+use duban_server::serve::{Ground, Running, Server};
 use duban_server::time::{Clock, VirtualClock};
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -53,7 +53,30 @@ impl Inside {
         Self::over(directory, VirtualClock::new(begin)).await
     }
 
+    /// Starts one of several over a log that they share, on one clock, with read models of its own. The first makes the master key
+    /// that the others are given.
+    pub async fn beside(ground: &Ground, first: Option<&Self>) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        let clock = match first {
+            Some(first) => first.clock.clone(),
+            None => VirtualClock::new(BEGIN.parse().expect("a moment")),
+        };
+        if let Some(first) = first {
+            let keys = directory.path().join("data/keys");
+            std::fs::create_dir_all(&keys).expect("the directory of a test can be written");
+            for key in ["master", "signing.pem"] {
+                let from = first.directory.path().join("data/keys").join(key);
+                std::fs::copy(from, keys.join(key)).expect("the first server has made its keys");
+            }
+        }
+        Self::begin(directory, clock, Some(ground)).await
+    }
+
     async fn over(directory: TempDir, clock: VirtualClock) -> Self {
+        Self::begin(directory, clock, None).await
+    }
+
+    async fn begin(directory: TempDir, clock: VirtualClock, ground: Option<&Ground>) -> Self {
         let flags = Flags {
             data: Some(directory.path().join("data")),
             listen: Some(([127, 0, 0, 1], 0).into()),
@@ -63,7 +86,12 @@ impl Inside {
         };
         let config =
             Config::resolve(File::default(), flags).expect("the harness's configuration may be served");
-        let running = Server::start(config, Arc::new(clock.clone())).await.expect("the server starts");
+        let shown: Arc<dyn Clock> = Arc::new(clock.clone());
+        let started = match ground {
+            Some(ground) => Server::start_on(config, shown, ground.clone()).await,
+            None => Server::start(config, shown).await,
+        };
+        let running = started.expect("the server starts");
         let badges = badges(&running);
         Self { running, clock, badges, directory }
     }
@@ -84,6 +112,12 @@ impl Inside {
     #[must_use]
     pub fn log(&self) -> &Arc<dyn EventLog> {
         self.running.runner().log()
+    }
+
+    /// The server itself.
+    #[must_use]
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// Its clock.

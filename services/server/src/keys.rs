@@ -4,8 +4,10 @@
 //! erasing it makes the customer's texts unreadable in the log, read models, exports and later backups. Overwriting in
 //! place reaches the bytes that the file system shows; what a copy-on-write disk keeps underneath, it cannot.
 //!
-//! One process writes at a time: the log's lock, taken before, covers this file too.
+//! One process writes at a time: the log's lock, taken before, covers this file too. Servers that share a log share the keys
+//! beside it, in `afar.rs`.
 
+mod afar;
 mod cache;
 mod file;
 mod master;
@@ -20,10 +22,12 @@ use std::thread::JoinHandle;
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::hmac;
 use duban_aggregates::ids::CustomerId;
+use duban_log::Registers;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use afar::Afar;
 use cache::Cache;
 use file::{Record, State};
 pub use master::MasterKey;
@@ -101,6 +105,9 @@ pub enum KeysError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// The keys that several servers share cannot be reached just now, or are not what was written.
+    #[error("the keys beside the shared log cannot be used")]
+    Afar(#[source] Arc<duban_log::Error>),
     /// The operating system gave no randomness, or the cipher refused.
     #[error("the cryptographic library failed")]
     Crypto,
@@ -121,11 +128,24 @@ pub(crate) struct CustomerKey(pub(crate) LessSafeKey);
 
 /// Keys by customer, and the keyed hashes. Share it in an [`Arc`].
 pub struct KeyStore {
+    place: Place,
+    index_key: hmac::Key,
+}
+
+/// Where keys are.
+enum Place {
+    /// In a file of this machine.
+    Here(Here),
+    /// In registers beside a log that several servers share.
+    Afar(Afar),
+}
+
+/// The key file, and who writes it.
+struct Here {
     shared: Arc<Shared>,
     /// None when open for reading.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
-    index_key: hmac::Key,
 }
 
 struct Shared {
@@ -159,7 +179,11 @@ enum What {
 
 impl std::fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyStore").field("path", &self.shared.path).finish_non_exhaustive()
+        let path = match &self.place {
+            Place::Here(here) => Some(&here.shared.path),
+            Place::Afar(_) => None,
+        };
+        f.debug_struct("KeyStore").field("path", &path).finish_non_exhaustive()
     }
 }
 
@@ -176,16 +200,29 @@ impl KeyStore {
             sync_dir(&dir)?;
         }
         let master = MasterKey::load_or_generate(master_file, &dir)?;
-        let (mut store, next_slot) = Self::load(&dir, master, true)?;
+        let (shared, index_key, next_slot) = Self::load(&dir, master, true)?;
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer { shared: Arc::clone(&store.shared), next_slot };
+        let writer = Writer { shared: Arc::clone(&shared), next_slot };
         let thread = std::thread::Builder::new().name("duban-keys".to_owned());
         let thread = thread
             .spawn(move || writer.run(&queue))
-            .map_err(|e| io_error("starting the writer of", &store.shared.path, e))?;
-        store.jobs = Some(jobs);
-        store.writer = Some(thread);
-        Ok(store)
+            .map_err(|e| io_error("starting the writer of", &shared.path, e))?;
+        let place = Place::Here(Here { shared, jobs: Some(jobs), writer: Some(thread) });
+        Ok(Self { place, index_key })
+    }
+
+    /// Opens the keys that servers share beside one log. All of them have the same master key: from `master_file`, else from
+    /// `data/keys/master`, which only the first of them all may make.
+    ///
+    /// # Errors
+    /// [`KeysError::Afar`], and any about the master key.
+    pub async fn open_afar(
+        registers: Arc<dyn Registers>,
+        data: &Path,
+        master_file: Option<&Path>,
+    ) -> Result<Self, KeysError> {
+        let (afar, index_key) = Afar::open(registers, data, master_file).await?;
+        Ok(Self { place: Place::Afar(afar), index_key })
     }
 
     /// Opens the key store beside a live server: it reads keys as of now, and changes nothing.
@@ -195,10 +232,15 @@ impl KeyStore {
     pub fn open_read_only(data: &Path, master_file: Option<&Path>) -> Result<Self, KeysError> {
         let dir = data.join("keys");
         let master = MasterKey::read(master_file.unwrap_or(&dir.join("master")))?;
-        Self::load(&dir, master, false).map(|(store, _)| store)
+        let (shared, index_key, _) = Self::load(&dir, master, false)?;
+        Ok(Self { place: Place::Here(Here { shared, jobs: None, writer: None }), index_key })
     }
 
-    fn load(dir: &Path, master: MasterKey, writable: bool) -> Result<(Self, u64), KeysError> {
+    fn load(
+        dir: &Path,
+        master: MasterKey,
+        writable: bool,
+    ) -> Result<(Arc<Shared>, hmac::Key, u64), KeysError> {
         let path = dir.join(FILE_NAME);
         let (file, wrapped_index, survey) =
             file::open(&path, writable, || master.wrap(Purpose::Index, &*random_key()?))?;
@@ -213,17 +255,15 @@ impl KeyStore {
             })
             .collect();
         let known = Mutex::new(Known { slots, cache: Cache::new(CACHED_MAX), broken: false });
-        let store = Self {
-            shared: Arc::new(Shared { path, file, master, known }),
-            jobs: None,
-            writer: None,
-            index_key: hmac::Key::new(hmac::HMAC_SHA256, &*index_key),
-        };
-        Ok((store, survey.slots))
+        let index_key = hmac::Key::new(hmac::HMAC_SHA256, &*index_key);
+        Ok((Arc::new(Shared { path, file, master, known }), index_key, survey.slots))
     }
 
     pub(crate) fn get(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, KeysError> {
-        self.shared.get(customer)
+        match &self.place {
+            Place::Here(here) => here.shared.get(customer),
+            Place::Afar(afar) => afar.get(customer),
+        }
     }
 
     /// The customer's key, made and synced first when there is none. New customers that arrive together share one
@@ -233,10 +273,14 @@ impl KeyStore {
     /// [`KeysError::Erased`] for an erased customer, whose key is never made again; [`KeysError::Full`],
     /// [`KeysError::Broken`], [`KeysError::ReadOnly`].
     pub(crate) async fn get_or_create(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, KeysError> {
-        match self.get(customer) {
+        let here = match &self.place {
+            Place::Here(here) => here,
+            Place::Afar(afar) => return afar.get_or_create(customer).await,
+        };
+        match here.shared.get(customer) {
             Err(KeysError::Unknown(_)) => {
-                self.ask(customer, What::Create)?.await.map_err(|_| KeysError::Broken)??;
-                self.get(customer)
+                here.ask(customer, What::Create)?.await.map_err(|_| KeysError::Broken)??;
+                here.shared.get(customer)
             }
             found => found,
         }
@@ -251,8 +295,12 @@ impl KeyStore {
     /// # Panics
     /// When called on an async runtime's thread.
     pub fn create_all(&self, customers: &[CustomerId]) -> Result<(), KeysError> {
+        let here = match &self.place {
+            Place::Here(here) => here,
+            Place::Afar(afar) => return afar.create_all(customers),
+        };
         let asked: Result<Vec<_>, _> =
-            customers.iter().map(|customer| self.ask(*customer, What::Create)).collect();
+            customers.iter().map(|customer| here.ask(*customer, What::Create)).collect();
         for answer in asked? {
             answer.blocking_recv().map_err(|_| KeysError::Broken)??;
         }
@@ -267,18 +315,10 @@ impl KeyStore {
     /// [`KeysError::ReadOnly`], [`KeysError::Full`], [`KeysError::Broken`], [`KeysError::Io`]: the erasure may then be
     /// half done, and must be repeated.
     pub async fn erase(&self, customer: CustomerId) -> Result<bool, KeysError> {
-        self.ask(customer, What::Erase)?.await.map_err(|_| KeysError::Broken)?
-    }
-
-    fn ask<T>(
-        &self,
-        customer: CustomerId,
-        what: impl FnOnce(oneshot::Sender<T>) -> What,
-    ) -> Result<oneshot::Receiver<T>, KeysError> {
-        let jobs = self.jobs.as_ref().ok_or(KeysError::ReadOnly)?;
-        let (answer, answered) = oneshot::channel();
-        jobs.send(Job { customer, what: what(answer) }).map_err(|_| KeysError::Broken)?;
-        Ok(answered)
+        match &self.place {
+            Place::Here(here) => here.ask(customer, What::Erase)?.await.map_err(|_| KeysError::Broken)?,
+            Place::Afar(afar) => afar.erase(customer).await,
+        }
     }
 
     /// The same 16 bytes for the same telephone number however it is written, meaningless without this store. It is
@@ -311,7 +351,20 @@ impl KeyStore {
     }
 }
 
-impl Drop for KeyStore {
+impl Here {
+    fn ask<T>(
+        &self,
+        customer: CustomerId,
+        what: impl FnOnce(oneshot::Sender<T>) -> What,
+    ) -> Result<oneshot::Receiver<T>, KeysError> {
+        let jobs = self.jobs.as_ref().ok_or(KeysError::ReadOnly)?;
+        let (answer, answered) = oneshot::channel();
+        jobs.send(Job { customer, what: what(answer) }).map_err(|_| KeysError::Broken)?;
+        Ok(answered)
+    }
+}
+
+impl Drop for Here {
     fn drop(&mut self) {
         // The writer ends when the queue closes; waiting for it leaves the file free for whoever opens it next.
         drop(self.jobs.take());

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod standing;
+mod together;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,12 +21,13 @@ use duban_aggregates::problem::{self, Problem};
 use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::{chain, clock, gate, intake};
 use duban_codec::{Lineage, types};
-use duban_log::{Delivery, Direction, Filter, Position, Recorded};
+use duban_log::{Delivery, Direction, Filter, Position, Recorded, Registers};
 use futures::StreamExt;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoint;
+use self::together::Together;
 use crate::drain::Drain;
 use crate::runner::{Answer, Ask, RunError, Runner};
 use crate::seal::Sealer;
@@ -61,6 +63,8 @@ pub struct Reactions {
     runner: Arc<Runner>,
     sealer: Sealer,
     checkpoint: Checkpoint,
+    /// Where several servers share one log: how far whichever of them reacts has come.
+    together: Option<Together>,
     reached: watch::Sender<Option<Position>>,
 }
 
@@ -83,12 +87,24 @@ impl Reactions {
     /// Opens the checkpoint below a data directory.
     pub async fn open(data: &Path, runner: Arc<Runner>, sealer: Sealer) -> Self {
         let checkpoint = Checkpoint::open(&data.join("views"), runner.log().head().position).await;
-        Self { runner, sealer, checkpoint, reached: watch::Sender::new(None) }
+        Self { runner, sealer, checkpoint, together: None, reached: watch::Sender::new(None) }
+    }
+
+    /// The same on one of several servers over one log: whoever takes over begins where the one before was.
+    #[must_use]
+    pub fn together(self, registers: Arc<dyn Registers>) -> Self {
+        Self { together: Some(Together::new(registers)), ..self }
     }
 
     /// Reacts until the server stops or the log is closed. A cause that cannot be read stops the reactions alone, loudly.
     pub async fn run(&self, drain: Drain) {
         let mut pause = RETRY_FIRST;
+        if let Some(together) = &self.together {
+            let theirs = together.read().await;
+            self.reached.send_if_modified(|reached| {
+                theirs > *reached && std::mem::replace(reached, theirs) != theirs
+            });
+        }
         loop {
             let before = self.after();
             match self.follow(&drain).await {
@@ -149,6 +165,9 @@ impl Reactions {
             if let Some(position) = reached {
                 self.checkpoint.set(position);
                 self.reached.send_replace(Some(position));
+                if let Some(together) = &self.together {
+                    together.note(position).await;
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The whole server, put together: opened, served, stopped. The command line, the demo and the tests start the same one.
 
+mod erasures;
 mod router;
 
 use std::future::Future;
@@ -9,12 +10,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use duban_aggregates::actor::Actor;
-use duban_log::{Direction, EventLog, Filter, Options, SegmentedLog};
+use duban_log::{Direction, EventLog, Filter, Options, Position, Registers, SegmentedLog};
 use duban_projections::FoldError;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
@@ -25,6 +27,7 @@ use crate::drain::{self, Drain, Ended};
 use crate::grpc::Api;
 use crate::identity::{IdentityError, TokenIssuer, Verifier};
 use crate::keys::{KeyStore, KeysError};
+use crate::lease::{self, Lease};
 use crate::reactions::Reactions;
 use crate::runner::{Bounds, Rules, Runner};
 use crate::seal::Sealer;
@@ -95,6 +98,15 @@ pub enum ServeError {
     NoTokens,
 }
 
+/// A log that several servers share, and what lies beside it.
+#[derive(Clone)]
+pub struct Ground {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The registers beside it.
+    pub registers: Arc<dyn Registers>,
+}
+
 /// How to start a server.
 pub struct Server;
 
@@ -132,7 +144,31 @@ impl Server {
         progress: Arc<dyn Progress>,
         beside: Option<Arc<dyn Beside>>,
     ) -> Result<Running, ServeError> {
-        let Opened { log, sealer, signing } = open(&config).await?;
+        let opened = open(&config).await?;
+        Self::start_over(config, clock, progress, beside, opened).await
+    }
+
+    /// Starts one of several servers over a log that they share. Each has a data directory of its own, for its read models.
+    ///
+    /// # Errors
+    /// [`ServeError`] says what is in the way.
+    pub async fn start_on(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        ground: Ground,
+    ) -> Result<Running, ServeError> {
+        let opened = open_on(&config, ground).await?;
+        Self::start_over(config, clock, Arc::new(ToldInTheLog::default()), None, opened).await
+    }
+
+    async fn start_over(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        progress: Arc<dyn Progress>,
+        beside: Option<Arc<dyn Beside>>,
+        opened: Opened,
+    ) -> Result<Running, ServeError> {
+        let Opened { log, sealer, signing, registers } = opened;
         let floor = last_recorded_at(&*log).await?;
         let clock: Arc<dyn Clock> = Arc::new(Floored { clock, floor });
         let bounds = Bounds {
@@ -140,29 +176,43 @@ impl Server {
             queued_max: config.limits.commands_queued_max,
             ..Bounds::default()
         };
-        let runner = Arc::new(Runner::new(Arc::clone(&log), clock, Rules::cn_national(), bounds));
-        let views = open_views(&config, runner.rules().clone(), progress).await?;
+        let runner = Runner::new(Arc::clone(&log), clock, Rules::cn_national(), bounds);
+        let runner = Arc::new(if registers.is_some() { runner.beside_others() } else { runner });
+        let afar = registers.is_some().then(|| log.head().position);
+        let views = open_views(&config, runner.rules().clone(), progress, afar).await?;
         let following = tokio::spawn(follow(views.clone(), Arc::clone(&log)));
         views.caught_up(&*log).await;
 
         let drain = Drain::default();
+        let (lease, leasing) = take_lease(registers.as_ref(), &drain).await?;
+        let erasing =
+            tokio::spawn(erase(registers.is_some(), Arc::clone(&log), sealer.clone(), drain.clone()));
         // Before anything is written today, and so that whoever asks first finds the days closed.
         let days = Arc::new(Days::new(Arc::clone(&runner), signing));
-        days.catch_up().await;
-        let closing = tokio::spawn(close_days(Arc::clone(&days), drain.clone()));
+        if lease.is_held() {
+            days.catch_up().await;
+        }
+        let closing = tokio::spawn(close_days(Arc::clone(&days), Arc::clone(&lease), drain.clone()));
 
         let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
+        let reactions = match &registers {
+            Some(registers) => reactions.together(Arc::clone(registers)),
+            None => reactions,
+        };
         let reactions = Arc::new(reactions);
-        let reacting = tokio::spawn(react(Arc::clone(&reactions), drain.clone()));
+        let reacting = tokio::spawn(react(Arc::clone(&reactions), Arc::clone(&lease), drain.clone()));
 
         let host = Host { runner: Arc::clone(&runner), sealer: sealer.clone(), drain: drain.clone() };
         if let Some(beside) = &beside {
+            beside.leads(lease.is_held());
             beside.before_timers(&host).await;
         }
 
         let timers = Arc::new(Timers::new(Arc::clone(&runner), Arc::clone(&views.tickets)));
-        timers.catch_up().await;
-        let ticking = tokio::spawn(tick(Arc::clone(&timers), drain.clone()));
+        if lease.is_held() {
+            timers.catch_up().await;
+        }
+        let ticking = tokio::spawn(tick(Arc::clone(&timers), Arc::clone(&lease), drain.clone()));
 
         let (verifier, issuer) = identity(&config)?;
         let verifier = Arc::new(verifier);
@@ -195,7 +245,7 @@ impl Server {
             let drain = drain.clone();
             async move { drain::run(serving, asked, &drain, &health, router::SERVICES, time_max).await }
         });
-        let running_beside = tokio::spawn(run_beside(beside, host));
+        let running_beside = tokio::spawn(run_beside(beside, Arc::clone(&lease), host));
         Ok(Running {
             addr,
             issuer,
@@ -210,6 +260,9 @@ impl Server {
             streaming,
             closing,
             running_beside,
+            erasing,
+            leasing,
+            lease,
             timers,
             days,
             runner,
@@ -233,6 +286,9 @@ pub struct Running {
     streaming: JoinHandle<()>,
     closing: JoinHandle<()>,
     running_beside: JoinHandle<()>,
+    erasing: JoinHandle<()>,
+    leasing: JoinHandle<()>,
+    lease: Arc<Lease>,
     timers: Arc<Timers>,
     days: Arc<Days>,
     runner: Arc<Runner>,
@@ -279,17 +335,31 @@ impl Running {
         &self.days
     }
 
+    /// Who of several servers does what needs one only; a server that is alone always does.
+    #[must_use]
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
     /// Waits until what is due has happened, every day that is over is closed, every event of the log has been reacted to, and every read model has taken in
     /// what that wrote.
+    ///
+    /// Of what another server has the lease for, it waits for nothing but what is in the log already.
     pub async fn settled(&self) {
         loop {
-            self.timers.idle().await;
-            self.days.idle().await;
+            let held = self.lease.is_held();
+            if held {
+                self.timers.idle().await;
+                self.days.idle().await;
+            }
             let Some(head) = self.runner.log().head().position else { return };
-            self.reactions.reached(head).await;
+            if held {
+                self.reactions.reached(head).await;
+            }
             // It has stopped, or it gets there.
             let _ = self.views.wait_for(head, PROGRESS_EVERY).await;
-            if self.runner.log().head().position == Some(head) && self.timers.is_idle() {
+            let idle = !held || self.timers.is_idle();
+            if self.runner.log().head().position == Some(head) && idle {
                 return;
             }
         }
@@ -345,6 +415,8 @@ impl Running {
         self.closing.await?;
         self.streaming.await?;
         self.running_beside.await?;
+        self.erasing.await?;
+        self.leasing.await?;
         // After the last append was answered: whoever was cut off is told that the log is closed.
         self.runner.log().close().await?;
         self.following.await?;
@@ -356,6 +428,8 @@ struct Opened {
     log: Arc<dyn EventLog>,
     sealer: Sealer,
     signing: SigningKey,
+    /// None where this server is alone with its log.
+    registers: Option<Arc<dyn Registers>>,
 }
 
 /// The log first: its lock covers the keys too.
@@ -368,11 +442,61 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
         let log = SegmentedLog::open(&data.join("log"), Options::default())?;
         let keys = KeyStore::open(&data, master.as_deref().map(Path::new))?;
         let signing = SigningKey::load_or_make(&data, signing.as_deref())?;
-        let id = signing.public().id();
-        tracing::info!(key = %duban_aggregates::office::hex(&id), "days' heads are signed by this key");
-        Ok(Opened { log: Arc::new(log), sealer: Sealer::new(Arc::new(keys)), signing })
+        told_key(&signing);
+        Ok(Opened { log: Arc::new(log), sealer: Sealer::new(Arc::new(keys)), signing, registers: None })
     };
     tokio::task::spawn_blocking(opening).await?
+}
+
+async fn open_on(config: &Config, ground: Ground) -> Result<Opened, ServeError> {
+    let data = &config.data;
+    std::fs::create_dir_all(data).map_err(|source| ServeError::Directory { path: data.clone(), source })?;
+    let Ground { log, registers } = ground;
+    let keys = KeyStore::open_afar(Arc::clone(&registers), data, config.master_key.as_deref()).await?;
+    let signing = SigningKey::load_or_make(data, config.signing_key.as_deref())?;
+    if config.signing_key.is_none() {
+        tracing::warn!(
+            "each server signs days' heads with a key of its own: give all of them one, as keys.signing, or keep every public key"
+        );
+    }
+    told_key(&signing);
+    Ok(Opened { log, sealer: Sealer::new(Arc::new(keys)), signing, registers: Some(registers) })
+}
+
+fn told_key(signing: &SigningKey) {
+    let id = signing.public().id();
+    tracing::info!(key = %duban_aggregates::office::hex(&id), "days' heads are signed by this key");
+}
+
+/// Contends for the lease from here on, and has looked once when it returns.
+async fn take_lease(
+    registers: Option<&Arc<dyn Registers>>,
+    drain: &Drain,
+) -> Result<(Arc<Lease>, JoinHandle<()>), ServeError> {
+    let lease = match registers {
+        None => Lease::always(),
+        Some(registers) => {
+            let mut id = [0; 16];
+            SystemRandom::new().fill(&mut id).map_err(|_| KeysError::Crypto)?;
+            let me = uuid::Builder::from_random_bytes(id).into_uuid();
+            Lease::among(Arc::clone(registers), me, lease::LASTS)?
+        }
+    };
+    let lease = Arc::new(lease);
+    let (told, looked) = oneshot::channel();
+    let running = tokio::spawn({
+        let (lease, drain) = (Arc::clone(&lease), drain.clone());
+        async move {
+            // Nobody listens where the start was given up.
+            let tell = || {
+                let _ = told.send(());
+            };
+            lease.run(drain, tell).await;
+        }
+    });
+    // It looks within as long as a lease lasts, whatever comes of it.
+    let _ = looked.await;
+    Ok((lease, running))
 }
 
 async fn last_recorded_at(log: &dyn EventLog) -> Result<Timestamp, ServeError> {
@@ -381,10 +505,19 @@ async fn last_recorded_at(log: &dyn EventLog) -> Result<Timestamp, ServeError> {
     Ok(Timestamp::from_microsecond(last).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-async fn open_views(config: &Config, rules: Rules, progress: Arc<dyn Progress>) -> Result<Views, ServeError> {
+/// `afar` is where a log ends that is no directory here.
+async fn open_views(
+    config: &Config,
+    rules: Rules,
+    progress: Arc<dyn Progress>,
+    afar: Option<Option<Position>>,
+) -> Result<Views, ServeError> {
     let data = config.data.clone();
     let told = move |name, done, total| progress.built(name, done, total);
-    let opening = move || Views::open(&data, &rules, &told);
+    let opening = move || match afar {
+        Some(log_end) => Views::open_afar(&data, &rules, log_end),
+        None => Views::open(&data, &rules, &told),
+    };
     Ok(tokio::task::spawn_blocking(opening).await??)
 }
 
@@ -396,21 +529,39 @@ async fn watch(streams: Arc<Streams>) {
     streams.watch().await;
 }
 
-async fn tick(timers: Arc<Timers>, drain: Drain) {
-    timers.run(drain).await;
+async fn tick(timers: Arc<Timers>, lease: Arc<Lease>, drain: Drain) {
+    lease.while_held(&drain, || timers.run(drain.clone())).await;
 }
 
-async fn close_days(days: Arc<Days>, drain: Drain) {
-    days.run(drain).await;
+async fn close_days(days: Arc<Days>, lease: Arc<Lease>, drain: Drain) {
+    lease.while_held(&drain, || days.run(drain.clone())).await;
 }
 
-async fn react(reactions: Arc<Reactions>, drain: Drain) {
-    reactions.run(drain).await;
+async fn react(reactions: Arc<Reactions>, lease: Arc<Lease>, drain: Drain) {
+    lease.while_held(&drain, || reactions.run(drain.clone())).await;
 }
 
-async fn run_beside(beside: Option<Arc<dyn Beside>>, host: Host) {
-    if let Some(beside) = beside {
-        beside.run(host).await;
+/// Only where others may erase what is kept here.
+async fn erase(shared: bool, log: Arc<dyn EventLog>, sealer: Sealer, drain: Drain) {
+    if shared {
+        erasures::follow(&*log, &sealer, &drain).await;
+    }
+}
+
+async fn run_beside(beside: Option<Arc<dyn Beside>>, lease: Arc<Lease>, host: Host) {
+    let Some(beside) = beside else { return };
+    let mut held = lease.held();
+    let telling = async {
+        loop {
+            beside.leads(*held.borrow_and_update());
+            if held.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::select! {
+        () = beside.run(host) => {}
+        () = telling => {}
     }
 }
 

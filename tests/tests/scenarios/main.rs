@@ -15,6 +15,7 @@ mod restart;
 mod sealed;
 mod streams;
 mod survival;
+mod together;
 mod turns;
 
 /// The program under test.

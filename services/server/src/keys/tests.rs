@@ -81,7 +81,8 @@ fn a_batch_of_which_only_the_end_reached_the_disk_is_never_damage() {
     let dir = filled(1);
     let store = open(&dir);
     // One batch: the queue fills while the writer is held up by nothing, so the records are written by hand instead.
-    let wrapped = store.shared.master.wrap(Purpose::Customer([9; 16]), &[7; KEY_LEN]).unwrap();
+    let Place::Here(here) = &store.place else { panic!("its keys are in a file") };
+    let wrapped = here.shared.master.wrap(Purpose::Customer([9; 16]), &[7; KEY_LEN]).unwrap();
     let record = Record { customer: [9; 16], batch: 1, state: State::Live, wrapped };
     drop(store);
     write_at(&dir, &record.encode(), offset(3));

@@ -1,0 +1,81 @@
+//! How far the reactions of several servers have come together, in a register beside the log. Whoever takes over begins there; what it
+//! misses by a moment is reacted to again, to no effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use duban_log::{Error, Expected, Position, Register, Registers, StreamName};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// The register. Another name is another meaning of what is in it.
+const NAME: &str = "duban-reactions-1";
+
+/// How often it is written at the most.
+const NOTED_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) struct Together {
+    registers: Arc<dyn Registers>,
+    noted: Mutex<Noted>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Noted {
+    /// What the register was at when it was last looked at.
+    revision: Option<u64>,
+    at: Option<Instant>,
+}
+
+impl Together {
+    pub(super) fn new(registers: Arc<dyn Registers>) -> Self {
+        Self { registers, noted: Mutex::default() }
+    }
+
+    /// How far it is said that reactions have come; none where that cannot be told, which costs time and nothing else.
+    pub(super) async fn read(&self) -> Option<Position> {
+        match self.look().await {
+            Ok((_, position)) => position,
+            Err(error) => {
+                tracing::warn!(%error, "how far reactions have come cannot be told: this server begins where it was itself");
+                None
+            }
+        }
+    }
+
+    /// Says how far they are, now and then.
+    pub(super) async fn note(&self, position: Position) {
+        let Noted { revision, at } = *self.noted.lock();
+        if at.is_some_and(|at| at.elapsed() < NOTED_EVERY) {
+            return;
+        }
+        if let Err(error) = self.write(revision, position).await {
+            tracing::warn!(%error, "how far reactions have come cannot be noted: whoever takes over repeats more, to no effect");
+        }
+        self.noted.lock().at = Some(Instant::now());
+    }
+
+    async fn write(&self, revision: Option<u64>, position: Position) -> Result<(), Error> {
+        let value = position.get().to_be_bytes().to_vec();
+        match self.registers.write(&StreamName::new(NAME)?, Expected::after(revision), value.into()).await {
+            Ok(revision) => {
+                self.noted.lock().revision = Some(revision);
+                Ok(())
+            }
+            // Another server that takes itself for the one that reacts: what it says holds as well.
+            Err(Error::WrongExpected { .. }) => self.look().await.map(drop),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look(&self) -> Result<(Option<u64>, Option<Position>), Error> {
+        let (revision, position) = match self.registers.read(&StreamName::new(NAME)?).await? {
+            Register::Empty | Register::Erased => (None, None),
+            Register::Holds { revision, value } => {
+                let raw = value.as_ref().try_into().map(u64::from_be_bytes);
+                (Some(revision), raw.ok().map(Position::new))
+            }
+        };
+        self.noted.lock().revision = revision;
+        Ok((revision, position))
+    }
+}
