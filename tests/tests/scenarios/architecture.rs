@@ -28,6 +28,7 @@ fn dependencies_point_one_way() {
         ("duban-proto", &[]),
         ("duban-aggregates", &[]),
         ("duban-log", &[]),
+        ("duban-fake-kurrentdb", &[]),
         ("duban-codec", &["duban-proto", "duban-aggregates"]),
         ("duban-projections", &["duban-proto", "duban-aggregates", "duban-codec", "duban-log"]),
         (
