@@ -1,10 +1,9 @@
 //! From what the log keeps to what the rules fold.
 
-use duban_aggregates::customer;
-use duban_aggregates::ids::{CustomerId, TicketId};
+use duban_aggregates::ids::{CustomerId, HistoryId, TicketId};
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
-use duban_aggregates::ticket;
+use duban_aggregates::{customer, imported, ticket};
 use duban_codec::{CodecError, StoredEvent};
 use duban_log::{Position, Recorded, View};
 
@@ -125,4 +124,18 @@ pub(crate) fn customer_event(event: &StoredEvent<'_>) -> Result<customer::Event,
 pub(crate) fn customer_named(stream: &str) -> Option<CustomerId> {
     let id = stream.strip_prefix("customer-")?;
     uuid::Uuid::parse_str(id).ok().map(CustomerId)
+}
+
+/// A stored step of a foreign history.
+///
+/// # Errors
+/// [`Undecodable`].
+pub(crate) fn imported_event(event: &StoredEvent<'_>) -> Result<imported::Event, Undecodable> {
+    duban_codec::decode_imported(event.kind, event.payload).map_err(undecodable(event))
+}
+
+/// The foreign history that a stream is.
+pub(crate) fn imported_named(stream: &str) -> Option<HistoryId> {
+    let id = stream.strip_prefix("imported-")?;
+    uuid::Uuid::parse_str(id).ok().map(HistoryId)
 }

@@ -1,11 +1,13 @@
 //! Read models, one file per question. Each folds the log's events and nothing else, so each can be dropped and rebuilt.
 
+pub mod conformance;
 mod customers;
 mod decode;
 mod projection;
 pub mod table;
 mod tickets;
 
+pub use conformance::{Conformance, ConformanceFold};
 pub use customers::{CustomerFold, Customers};
 pub use decode::{Undecodable, meta, stored, ticket_event, ticket_of, viewed};
 pub use projection::{

@@ -146,6 +146,17 @@ impl<F: Fold> Projection<F> {
         Ok(Self::over(fold, Table::temporary()?, None, None))
     }
 
+    /// One that is gone with its owner and has read a whole log, on all cores.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    pub fn of_log(fold: F, reader: &Reader, read: &(dyn Fn(u64) + Sync)) -> Result<Self, FoldError> {
+        let table = Table::temporary()?;
+        fold.rebuild(&table, reader, read)?;
+        table.write(reader.head().position)?;
+        Ok(Self::over(fold, table, reader.head().position, None))
+    }
+
     /// Opens its table; where that cannot be used, builds it anew from the log. Reads the disk for as long as it takes.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, check, demo_verb, drive_verb, export, generate, history, import, projections, replay, serve, watch,
+    bench, check, conformance, demo_verb, drive_verb, export, generate, history, import, projections, replay,
+    serve, watch,
 };
 
 /// The whole command line.
@@ -61,6 +62,8 @@ pub(crate) enum Verb {
     History(history::Args),
     /// Follow a server's events as they come
     Watch(watch::Args),
+    /// Hold every history, ours and imported, against the chain
+    Conformance(conformance::Args),
     /// Show how the read models stand, or build them anew
     Projections(projections::Args),
     /// Measure the log, replay, verification or the fan-out on this machine

@@ -222,6 +222,8 @@ desks! {
     assessment: assessment_service_client::AssessmentServiceClient, "assessment", "assessment";
     /// An auditor, reading.
     history: history_service_client::HistoryServiceClient, "auditor", "audit";
+    /// An auditor, looking for deviations.
+    audit: audit_service_client::AuditServiceClient, "auditor", "audit";
     /// The desk, reading.
     desk_history: history_service_client::HistoryServiceClient, "desk", "desk";
     /// The desk, pausing and resuming; dispatch where the desk holds the ticket.

@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod check;
+mod conformance;
 mod data;
 pub mod demo;
 mod demo_verb;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Verb::Generate(args) => generate::run(args, output),
         Verb::History(args) => history::run(args, output),
         Verb::Watch(args) => watch::run(args, output),
+        Verb::Conformance(args) => conformance::run(args, output),
         Verb::Projections(args) => projections::run(args, output),
         Verb::Bench(args) => bench::run(args, output),
     };

@@ -5,6 +5,7 @@ mod audit;
 mod board;
 mod call;
 mod command;
+mod conformance;
 mod customer;
 mod customers;
 mod desk;

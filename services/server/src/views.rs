@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use duban_log::{EventLog, Position};
 use duban_projections::{
-    CustomerFold, Customers, Fold, FoldError, Home, Inspected, OnProgress, Projection, Rebuilt, Standing,
-    Stopped, TicketFold, Tickets, rebuild,
+    Conformance, ConformanceFold, CustomerFold, Customers, Fold, FoldError, Home, Inspected, OnProgress,
+    Projection, Rebuilt, Standing, Stopped, TicketFold, Tickets, rebuild,
 };
 
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ pub struct Views {
     pub tickets: Arc<Tickets>,
     /// Customers' phones.
     pub customers: Arc<Customers>,
+    /// Histories held against the chain.
+    pub conformance: Arc<Conformance>,
 }
 
 /// Where the read models of a data directory live, and its log.
@@ -68,6 +70,7 @@ impl Views {
         Ok(Self {
             tickets: Arc::new(Projection::open(ticket_fold(rules), &home, progress)?),
             customers: Arc::new(Projection::open(CustomerFold, &home, progress)?),
+            conformance: Arc::new(Projection::open(ConformanceFold, &home, progress)?),
         })
     }
 
@@ -80,12 +83,17 @@ impl Views {
         Ok(Self {
             tickets: Arc::new(Projection::open_afar(ticket_fold(rules), &home, log_end)?),
             customers: Arc::new(Projection::open_afar(CustomerFold, &home, log_end)?),
+            conformance: Arc::new(Projection::open_afar(ConformanceFold, &home, log_end)?),
         })
     }
 
-    /// Follows the log until it is closed. One that stops does not stop the other.
+    /// Follows the log until it is closed. One that stops does not stop the others.
     pub async fn follow(&self, log: Arc<dyn EventLog>) {
-        tokio::join!(self.tickets.follow(Arc::clone(&log)), self.customers.follow(log));
+        tokio::join!(
+            self.tickets.follow(Arc::clone(&log)),
+            self.customers.follow(Arc::clone(&log)),
+            self.conformance.follow(log)
+        );
     }
 
     /// Waits until all of them have taken in everything up to a position.
@@ -94,7 +102,8 @@ impl Views {
     /// [`Stopped`], also when it takes longer than `patience`.
     pub async fn wait_for(&self, position: Position, patience: Duration) -> Result<(), Stopped> {
         self.tickets.wait_for(position, patience).await?;
-        self.customers.wait_for(position, patience).await
+        self.customers.wait_for(position, patience).await?;
+        self.conformance.wait_for(position, patience).await
     }
 
     /// Waits until each has taken in the log as it is now. One that cannot go on has said so, and stops nobody.
@@ -102,12 +111,13 @@ impl Views {
         let Some(head) = log.head().position else { return };
         catch_up(&self.tickets, head).await;
         catch_up(&self.customers, head).await;
+        catch_up(&self.conformance, head).await;
     }
 
     /// How they stand.
     #[must_use]
     pub fn standings(&self) -> Vec<Standing> {
-        vec![self.tickets.standing(), self.customers.standing()]
+        vec![self.tickets.standing(), self.customers.standing(), self.conformance.standing()]
     }
 }
 
@@ -130,11 +140,12 @@ pub fn inspect(data: &Path, rules: &Rules, log_end: Option<Position>) -> Vec<Ins
     vec![
         duban_projections::inspect(&ticket_fold(rules), &home, log_end),
         duban_projections::inspect(&CustomerFold, &home, log_end),
+        duban_projections::inspect(&ConformanceFold, &home, log_end),
     ]
 }
 
 /// The names of all read models.
-pub const NAMES: &[&str] = &[TicketFold::NAME, CustomerFold::NAME];
+pub const NAMES: &[&str] = &[TicketFold::NAME, CustomerFold::NAME, ConformanceFold::NAME];
 
 /// Builds a read model anew from a log that nobody writes to, compares it with the one that was there, and puts it in its
 /// place. None where there is no read model of that name.
@@ -152,6 +163,7 @@ pub async fn rebuild_named(
     match name {
         TicketFold::NAME => Some(rebuild(|| ticket_fold(rules), &home, log, progress).await),
         CustomerFold::NAME => Some(rebuild(|| CustomerFold, &home, log, progress).await),
+        ConformanceFold::NAME => Some(rebuild(|| ConformanceFold, &home, log, progress).await),
         _ => None,
     }
 }

@@ -89,6 +89,8 @@ SupervisionService ConsentToRejection: supervisor
 SupervisionService Waive: supervisor
 SupervisionService DecideThirdReturn: supervisor
 AuditService FileFinding: auditor
+AuditService GetConformance: supervisor auditor monitor
+AuditService ListDeviations: supervisor auditor monitor
 ProblemService OpenProblem: desk investigation dispatch inspection supervisor
 ProblemService FindProblemCause: investigation supervisor
 ProblemService PlanProblemAction: investigation dispatch unit supervisor

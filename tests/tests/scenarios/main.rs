@@ -7,6 +7,7 @@ mod architecture;
 mod bad_input;
 mod boards;
 mod clocks;
+mod conformance;
 mod days;
 mod import;
 mod proof;

@@ -125,7 +125,7 @@ impl BoardService for Api {
         _: Request<api::ListProjectionsRequest>,
     ) -> Answered<api::ListProjectionsResponse> {
         let head = self.runner.log().head().position;
-        let standings = [self.tickets.standing(), self.customers.standing()];
+        let standings = [self.tickets.standing(), self.customers.standing(), self.conformance.standing()];
         let head_at = head.map(Position::get);
         Ok(Response::new(api::ListProjectionsResponse {
             projections: standings.into_iter().map(|standing| projection(standing, head_at)).collect(),

@@ -8,7 +8,7 @@ use duban_aggregates::order::Order;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
 use duban_log::Position;
-use duban_projections::{Customers, Stopped, Tickets};
+use duban_projections::{Conformance, Customers, Stopped, Tickets};
 use duban_proto::api::v1 as api;
 use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
@@ -26,7 +26,7 @@ use crate::views::Views;
 pub(crate) type Answered<T = api::CommandResponse> = Result<Response<T>, Status>;
 
 /// How long a read waits for a position, where the caller's own deadline is not nearer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longer trace contexts are somebody's mistake; they are stored in every event.
 const TRACE_BYTES_MAX: usize = 256;
@@ -37,6 +37,7 @@ pub struct Api {
     pub(crate) runner: Arc<Runner>,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) customers: Arc<Customers>,
+    pub(crate) conformance: Arc<Conformance>,
     pub(crate) sealer: Sealer,
     pub(crate) strangers: Arc<Strangers>,
 }
@@ -45,8 +46,8 @@ impl Api {
     /// The services over a runner, the read models, and the customers' keys.
     #[must_use]
     pub fn new(runner: Arc<Runner>, views: &Views, sealer: Sealer) -> Self {
-        let Views { tickets, customers } = views.clone();
-        Self { runner, tickets, customers, sealer, strangers: Arc::default() }
+        let Views { tickets, customers, conformance } = views.clone();
+        Self { runner, tickets, customers, conformance, sealer, strangers: Arc::default() }
     }
 }
 

@@ -117,7 +117,12 @@ rows! { SUPERVISION, "SupervisionService" {
     "DecideThirdReturn": [Supervisor];
 } }
 
-rows! { AUDIT, "AuditService" { "FileFinding": [Auditor]; } }
+rows! { AUDIT, "AuditService" {
+    "FileFinding": [Auditor];
+    // No personal data: which stages, which events.
+    "GetConformance": [Supervisor, Auditor, Monitor];
+    "ListDeviations": [Supervisor, Auditor, Monitor];
+} }
 
 rows! { PROBLEM, "ProblemService" {
     "OpenProblem": [Desk, Investigation, Dispatch, Inspection, Supervisor];

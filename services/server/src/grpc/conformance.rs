@@ -1,0 +1,124 @@
+//! Conformance: the table of patterns, and the histories that deviate.
+
+use duban_aggregates::chain::Stage;
+use duban_codec::Wire;
+use duban_projections::conformance::{Counted, Deviation, History, How, Wanted};
+use duban_proto::api::v1 as api;
+use prost::Message;
+use uuid::Uuid;
+
+use super::command::{Api, PATIENCE};
+use super::error::stopped;
+use super::page::{At, digest, page_size, read_token, token};
+use super::read::{Field, plain, position, read};
+use crate::runner::RunError;
+use tonic::Status;
+
+/// Histories on a page where the caller says nothing, and at the most.
+const HISTORIES_DEFAULT: u32 = 50;
+const HISTORIES_MAX: u32 = 1_000;
+
+/// The longest text in a filter.
+const TEXT_BYTES_MAX: usize = 512;
+
+impl Api {
+    /// The table of patterns.
+    pub(super) async fn patterns(
+        &self,
+        asked: &api::GetConformanceRequest,
+    ) -> Result<api::GetConformanceResponse, Status> {
+        let origin = text("origin", asked.origin.as_deref())?;
+        self.checked(&asked.min_position).await?;
+        let patterns = self.conformance.patterns(origin.as_deref()).map_err(stopped)?;
+        let (conforming, adds_up) = (patterns.conforming(), patterns.add_up());
+        let view = |Counted { origin, pattern, histories }| api::PatternView { origin, pattern, histories };
+        Ok(api::GetConformanceResponse {
+            histories: patterns.histories,
+            conforming,
+            adds_up,
+            patterns: patterns.counted.into_iter().map(view).collect(),
+        })
+    }
+
+    /// A page of histories that deviate.
+    pub(super) async fn deviations(
+        &self,
+        asked: &api::ListDeviationsRequest,
+    ) -> Result<api::ListDeviationsResponse, Status> {
+        let wanted = wanted(asked)?;
+        self.checked(&asked.min_position).await?;
+        let query = api::ListDeviationsRequest {
+            min_position: String::new(),
+            page_size: 0,
+            page_token: String::new(),
+            ..asked.clone()
+        };
+        let query = digest(&query.encode_to_vec());
+        let after: Option<Uuid> = match asked.page_token.as_str() {
+            "" => None,
+            page_token => Some(read_token(page_token, query)?.id),
+        };
+        let limit = page_size(asked.page_size, HISTORIES_DEFAULT, HISTORIES_MAX);
+        let (histories, next) = self.conformance.deviating(&wanted, after, limit).map_err(stopped)?;
+        let next = next.map(|id| token(query, At { number: 0, id, part: 0 }));
+        Ok(api::ListDeviationsResponse {
+            histories: histories.iter().map(view).collect(),
+            next_page_token: next.unwrap_or_default(),
+        })
+    }
+
+    /// Waits until the read model has taken in what the caller has seen. Others need not wait for this one.
+    async fn checked(&self, min_position: &str) -> Result<(), Status> {
+        match position("min_position", min_position)? {
+            Some(position) => self.conformance.wait_for(position, PATIENCE).await.map_err(stopped),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(name: &str, text: Option<&str>) -> Field<Option<String>> {
+    text.map(|text| plain(name, text, TEXT_BYTES_MAX)).transpose()
+}
+
+fn wanted(asked: &api::ListDeviationsRequest) -> Result<Wanted, Status> {
+    read! {
+        origin: text("origin", asked.origin.as_deref());
+        pattern: text("pattern", asked.pattern.as_deref());
+        how: asked.kind.map(how).transpose();
+        stage: asked.stage.map(|stage| super::read::take::<Stage>("stage", stage)).transpose();
+    }
+    Ok(Wanted { origin, pattern, how, stage })
+}
+
+fn how(kind: i32) -> Field<How> {
+    match api::DeviationKind::try_from(kind) {
+        Ok(api::DeviationKind::Skipped) => Ok(How::Skipped),
+        Ok(api::DeviationKind::OutOfOrder) => Ok(How::OutOfOrder),
+        Ok(api::DeviationKind::Repeated) => Ok(How::Repeated),
+        Ok(api::DeviationKind::OwnWork) => Ok(How::OwnWork),
+        Ok(api::DeviationKind::Unspecified) => Err(RunError::field("kind", "is required where it is given")),
+        Err(_) => Err(RunError::field("kind", format!("has the unknown value {kind}"))),
+    }
+}
+
+fn view(history: &History) -> api::DeviatingHistory {
+    let found = |Deviation { how, stage, revision }| api::DeviationView {
+        kind: match how {
+            How::Skipped => api::DeviationKind::Skipped,
+            How::OutOfOrder => api::DeviationKind::OutOfOrder,
+            How::Repeated => api::DeviationKind::Repeated,
+            How::OwnWork => api::DeviationKind::OwnWork,
+        }
+        .into(),
+        stage: stage.put(),
+        revision,
+    };
+    api::DeviatingHistory {
+        history_id: history.id.to_string(),
+        stream: history.stream.clone(),
+        origin: history.origin.clone(),
+        case: history.case.clone(),
+        pattern: history.pattern().to_string(),
+        deviations: history.deviations().into_iter().map(found).collect(),
+    }
+}
