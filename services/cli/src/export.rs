@@ -1,4 +1,5 @@
-//! `duban export` and `duban check-export`: one ticket in one file that proves itself, without this server or its directory.
+//! `duban export` and `duban check-export`: one ticket in one file that proves itself, without this server or its directory. All of them
+//! for process-mining tools are `mining`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::args::{Data, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
+use crate::mining::{self, Format, Streams};
 use crate::output::{self, Progress, count};
 use crate::proof::export::{ExportError, Exported, export};
 use crate::proof::heads::SignedHeadJson;
@@ -18,11 +20,21 @@ use crate::proof::offline::{Checked, check};
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  duban export 0b7c1f6e-2d55-4f3a-9a53-6f8f1a0c2b11 --data ./data --out ticket.json\n  duban check-export ticket.json --key signing.pub\n\nThe file holds every event of the ticket up to the last day that was closed, its certificate, the signed head of that day, and the proofs\nthat these events are in the log and that none is left out. Texts stay sealed. It is read beside a running server, too.\nJSON: {\"file\", \"bytes\", \"events\", \"later\", \"head\"}; `later` counts events after that day, which are not in it."
+    after_help = "Examples:\n  duban export 0b7c1f6e-2d55-4f3a-9a53-6f8f1a0c2b11 --data ./data --out ticket.json\n  duban check-export ticket.json --key signing.pub\n  duban export --all --format xes --data ./data --out histories.xes\n  duban export --all --format ocel --streams imported --data ./data --out histories.json\n\nOf one ticket, the file holds every event of the ticket up to the last day that was closed, its certificate, the signed head of that day, and the proofs\nthat these events are in the log and that none is left out. Texts stay sealed. It is read beside a running server, too.\nJSON: {\"file\", \"bytes\", \"events\", \"later\", \"head\"}; `later` counts events after that day, which are not in it.\n\nWith --all, the file holds every event of every history, ours and imported, as process-mining tools read it: a case is named by its stream,\nor by its source and what that calls it. Texts are left out, and a customer is an id.\nJSON: {\"file\", \"format\", \"bytes\", \"cases\", \"events\"}, of ocel also \"objects\"."
 )]
 pub(crate) struct Args {
     /// The ticket's id
-    ticket: Uuid,
+    #[arg(required_unless_present = "all")]
+    ticket: Option<Uuid>,
+    /// All histories, for process-mining tools
+    #[arg(long, conflicts_with = "ticket", requires = "format")]
+    all: bool,
+    /// What the tools read
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "all")]
+    format: Option<Format>,
+    /// Which histories; all of them, where nothing is said
+    #[arg(long, value_enum, value_name = "WHICH", requires = "all")]
+    streams: Option<Streams>,
     #[command(flatten)]
     data: Data,
     /// The file to write
@@ -71,11 +83,23 @@ struct Answer {
 
 /// Exports.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
+    match (args.ticket, args.format) {
+        (Some(ticket), _) => one(args, ticket, output),
+        (None, Some(format)) => {
+            let what = (format, args.streams.unwrap_or_default());
+            mining::run(&args.data.data, &args.out, what, output)
+        }
+        // clap asks for one of the two.
+        (None, None) => Err(Failure::misuse("name a ticket, or --all and a --format")),
+    }
+}
+
+fn one(args: &Args, ticket: Uuid, output: Output) -> Result<Done, Failure> {
     let reader = data::reader(&args.data.data)?;
     let total = reader.head().size;
     let progress = Progress::new("export", "events", total);
     let exported =
-        export(&reader, args.ticket, |done| progress.set(done, total)).map_err(|error| match error {
+        export(&reader, ticket, |done| progress.set(done, total)).map_err(|error| match error {
             ExportError::NoTicket(_) | ExportError::NoHead(_) => Failure::misuse(error),
             other => Failure::broken(other),
         })?;

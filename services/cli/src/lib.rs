@@ -20,6 +20,7 @@ pub mod fanout;
 mod generate;
 mod history;
 mod import;
+mod mining;
 mod output;
 mod progress;
 mod projections;
