@@ -1,7 +1,8 @@
 //! The built binary: its verbs, and a server that can be killed like any other process.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,6 +23,7 @@ const TOKENS: &str = "tokens";
 pub struct Served {
     binary: PathBuf,
     directory: PathBuf,
+    arguments: Vec<OsString>,
     /// Where it listens.
     pub url: String,
     child: Child,
@@ -30,8 +32,13 @@ pub struct Served {
 impl Served {
     /// Starts a server over `directory/data` and waits until it serves.
     pub async fn start(binary: &Path, directory: &Path) -> Self {
-        let (child, url) = spawn(binary, directory).await;
-        Self { binary: binary.to_owned(), directory: directory.to_owned(), url, child }
+        Self::start_with(binary, directory, Vec::new()).await
+    }
+
+    /// The same, with more arguments.
+    pub async fn start_with(binary: &Path, directory: &Path, arguments: Vec<OsString>) -> Self {
+        let (child, url) = spawn(binary, directory, &arguments).await;
+        Self { binary: binary.to_owned(), directory: directory.to_owned(), arguments, url, child }
     }
 
     /// Its data directory.
@@ -56,9 +63,17 @@ impl Served {
         self.child.kill().await.expect("a child of ours can be killed");
     }
 
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(&mut self) -> ExitStatus {
+        let pid = self.child.id().expect("it runs").to_string();
+        let asked = Command::new("kill").arg(pid).status().await.expect("there is a `kill`");
+        assert!(asked.success(), "a child of ours can be asked to stop");
+        self.child.wait().await.expect("a child of ours is waited for")
+    }
+
     /// Starts it again over the same directory.
     pub async fn restart(&mut self) {
-        let (child, url) = spawn(&self.binary, &self.directory).await;
+        let (child, url) = spawn(&self.binary, &self.directory, &self.arguments).await;
         self.child = child;
         self.url = url;
     }
@@ -70,7 +85,7 @@ pub fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-async fn spawn(binary: &Path, directory: &Path) -> (Child, String) {
+async fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> (Child, String) {
     // What it says goes to a file beside the data, where a test may look for what should not be said.
     let said = std::fs::OpenOptions::new()
         .create(true)
@@ -82,6 +97,7 @@ async fn spawn(binary: &Path, directory: &Path) -> (Child, String) {
         .arg(data(directory))
         .arg("--tokens")
         .arg(directory.join(TOKENS))
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(said)

@@ -1,0 +1,66 @@
+//! Starts a real Kafka and a server beside it, kills both in the middle of it, and accounts for every event out and every fact in; prints
+//! the outcome as JSON and exits with 1 where anything is missing, out of order or done twice.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use duban_tests::kafka::{Plan, carry_out};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Events out and facts in through a real Kafka, whose brokers and whose server are killed.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Events to relay, at least.
+    #[arg(long, default_value_t = 100_000)]
+    events: u64,
+    /// Times that a broker is killed while they are relayed.
+    #[arg(long, default_value_t = 2)]
+    broker_kills: u32,
+    /// Times that the relay is killed while they are relayed.
+    #[arg(long, default_value_t = 3)]
+    relay_kills: u32,
+    /// Facts to take in, one in a hundred of them malformed.
+    #[arg(long, default_value_t = 20_000)]
+    facts: u32,
+    /// Times that the server is killed while they are taken in.
+    #[arg(long, default_value_t = 5)]
+    consumer_kills: u32,
+    /// What tickets and facts follow from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The binary under test; the one beside this program, where absent.
+    #[arg(long)]
+    duban: Option<PathBuf>,
+    /// Where brokers and servers keep what is theirs; a temporary directory, where absent.
+    #[arg(long)]
+    directory: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let beside = std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
+    let temporary = tempfile::tempdir().expect("there is room for temporary files");
+    let plan = Plan {
+        binary: arguments.duban.unwrap_or(beside),
+        directory: arguments.directory.unwrap_or_else(|| temporary.path().to_owned()),
+        events: arguments.events,
+        broker_kills: arguments.broker_kills,
+        relay_kills: arguments.relay_kills,
+        facts: arguments.facts,
+        consumer_kills: arguments.consumer_kills,
+        seed: arguments.seed,
+    };
+    std::fs::create_dir_all(&plan.directory).expect("the directory can be made");
+    let mut terminated = signal(SignalKind::terminate()).expect("signals can be taken over");
+    let mut interrupted = signal(SignalKind::interrupt()).expect("signals can be taken over");
+    let outcome = tokio::select! {
+        outcome = carry_out(&plan, |how_far| eprintln!("{how_far}")) => outcome,
+        // What was started is ended where it is dropped, brokers and servers alike.
+        _ = terminated.recv() => return ExitCode::FAILURE,
+        _ = interrupted.recv() => return ExitCode::FAILURE,
+    };
+    println!("{}", serde_json::to_string(&outcome).expect("an outcome is JSON"));
+    if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
