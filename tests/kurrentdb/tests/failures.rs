@@ -1,5 +1,7 @@
 //! What goes wrong in a cluster, as the released client sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod shared;
 
 use std::time::Duration;

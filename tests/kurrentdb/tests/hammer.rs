@@ -1,8 +1,11 @@
 //! Writers that never give up, on a cluster whose leader is killed again and again.
 //!
 //! They send an append again, with the same ids at the same revision, until they are told that it happened. In the end everything
-//! is there once, whatever was lost, kept, swallowed or reset in between: which is what a client may build on, and what shows that the
-//! cluster lies only in the ways in which a real one does.
+//! is there once, whatever was lost, kept, swallowed or reset in between, and whoever followed the log from any node, and went on where it
+//! was when that was killed, has seen all of it in order: which is what a client may build on, and what shows that the cluster lies only
+//! in the ways in which a real one does.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod shared;
 
@@ -12,7 +15,8 @@ use std::time::Duration;
 
 use duban_fake_kurrentdb::{Cluster, Config, Fault, Lag, Tail};
 use eventstore::{
-    Client, CurrentRevision, Error, ExpectedRevision, ReadAllOptions, ReadStreamOptions, StreamPosition,
+    Client, CurrentRevision, Error, ExpectedRevision, Position, ReadAllOptions, ReadStreamOptions,
+    StreamPosition, SubscribeToAllOptions, SubscriptionFilter,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -24,6 +28,8 @@ use crate::shared::{at, client, client_of_leader, events};
 const WRITERS: u32 = 6;
 const APPENDS: u32 = 30;
 const BLOWS: u32 = 10;
+/// Each append has two.
+const EVENTS: usize = (2 * WRITERS * APPENDS) as usize;
 
 struct Writer {
     cluster: Arc<Cluster>,
@@ -55,10 +61,8 @@ impl Writer {
         for turn in 0..APPENDS {
             let own = format!("own-{}", self.number);
             let stream = if turn % 2 == 0 { own.as_str() } else { "common" };
-            let ids = [
-                u128::from(self.number) << 64 | u128::from(turn) << 1,
-                u128::from(self.number) << 64 | u128::from(turn) << 1 | 1,
-            ];
+            let first = (u128::from(self.number) << 64) | (u128::from(turn) << 1);
+            let ids = [first, first | 1];
             let mut expected = None;
             let last = loop {
                 if expected.is_none() {
@@ -88,6 +92,30 @@ impl Writer {
             self.acknowledged.send_modify(|count| *count += 1);
         }
         written
+    }
+}
+
+/// Follows what writers write, on one node after the other, until so many events have come; copies are dropped.
+async fn follow(cluster: Arc<Cluster>, seed: u64, count: usize) -> Vec<(u64, Uuid)> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut seen: Vec<(u64, Uuid)> = Vec::new();
+    loop {
+        let filter = SubscriptionFilter::on_stream_name().add_prefix("own-").add_prefix("common");
+        let after = seen.last().map_or(StreamPosition::Start, |(position, _)| {
+            StreamPosition::Position(Position { commit: *position, prepare: *position })
+        });
+        let options = SubscribeToAllOptions::default().filter(filter).position(after);
+        let client = client(&cluster.url_of(random.random_range(0..cluster.nodes())));
+        let mut subscription = client.subscribe_to_all(&options).await;
+        while let Ok(event) = subscription.next().await {
+            let event = event.get_original_event();
+            if seen.last().is_none_or(|(position, _)| *position < event.position.commit) {
+                seen.push((event.position.commit, event.id));
+            }
+            if seen.len() == count {
+                return seen;
+            }
+        }
     }
 }
 
@@ -132,6 +160,8 @@ async fn hammer(seed: u64) {
             tokio::spawn(writer.run())
         })
         .collect();
+    let followers: Vec<_> =
+        (0..2).map(|number| tokio::spawn(follow(Arc::clone(&cluster), seed + number, EVENTS))).collect();
     blows(&cluster, &mut SmallRng::seed_from_u64(seed), &acknowledged).await;
     let mut written = Vec::new();
     for writer in writers {
@@ -147,6 +177,11 @@ async fn hammer(seed: u64) {
         assert_eq!(twice, None, "seed {seed}: {record:?} happened twice");
     }
     assert_eq!(there.len(), written.len(), "seed {seed}: as many as were written, {counters:?}");
+    let committed = cluster.committed().into_iter().filter(|record| !record.stream.starts_with('$'));
+    let committed: Vec<_> = committed.map(|record| (record.position, record.id)).collect();
+    for follower in followers {
+        assert!(follower.await.unwrap() == committed, "seed {seed}: a follower has seen something else");
+    }
     for (stream, revision, id) in written {
         assert_eq!(there.get(&id), Some(&(stream, revision)), "seed {seed}: {id} is where its answer said");
     }

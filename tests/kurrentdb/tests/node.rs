@@ -1,5 +1,7 @@
 //! One node, as the released client sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod shared;
 
 use duban_fake_kurrentdb::{Cluster, Config};
@@ -88,7 +90,7 @@ async fn all_is_read_from_a_position_which_only_forwards_is_included() {
 
     let middle = forwards.iter().position(|(name, _)| name == "1@a-1").unwrap();
     let from = StreamPosition::Position(forwards[middle].1);
-    let on = all(ReadAllOptions::default().position(from.clone())).await;
+    let on = all(ReadAllOptions::default().position(from)).await;
     assert_eq!(on, forwards[middle..]);
     let mut before = all(ReadAllOptions::default().position(from).backwards()).await;
     before.reverse();

@@ -1,5 +1,7 @@
 //! Metadata, deleted streams and scavenging, as the released client sees them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod shared;
 
 use duban_fake_kurrentdb::{Cluster, Config};
