@@ -8,7 +8,7 @@ use crate::ids::{CustomerId, TicketId};
 use crate::intake::{Segment, Tier};
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
-use crate::rejection::Rejection;
+use crate::rejection::{Missing, Rejection};
 use crate::steps::described;
 
 /// What happened.
@@ -149,9 +149,18 @@ pub enum Command {
     Erase {
         /// On whose word; required.
         reason: String,
-        /// Evidence: receipts or dues still owed on the customer's ended tickets.
-        still_owed: bool,
+        /// How the customer's tickets stand.
+        evidence: ErasureEvidence,
     },
+}
+
+/// What the customer's tickets themselves say: this stream hears of their ends a little later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErasureEvidence {
+    /// Tickets that have ended, whether or not this stream knows.
+    pub ended: BTreeSet<TicketId>,
+    /// What is open: tickets, receipts, dues.
+    pub open: Vec<Missing>,
 }
 
 /// Decides a command: the events it adds, none where what it asks for already holds.
@@ -190,12 +199,18 @@ pub fn decide(
         Command::NoteTicketEnded { ticket } => {
             known.open.contains(&ticket).then_some(Event::TicketEnded { ticket })
         }
-        Command::Erase { reason, still_owed } => {
+        Command::Erase { reason, evidence } => {
             described("reason", &reason)?;
-            if !known.erased && (still_owed || !known.open.is_empty()) {
-                return Err(Rejection::CustomerHasOpenCases);
+            if known.erased {
+                return Ok(Vec::new());
             }
-            (!known.erased).then_some(Event::Erased { reason })
+            let ErasureEvidence { ended, open: mut missing } = evidence;
+            let open = known.open.difference(&ended).map(|ticket| Missing::EndOf(*ticket));
+            missing.extend(open.filter(|end| !missing.contains(end)).collect::<Vec<_>>());
+            if !missing.is_empty() {
+                return Err(Rejection::CustomerHasOpenCases { missing });
+            }
+            Some(Event::Erased { reason })
         }
     };
     Ok(events.into_iter().collect())

@@ -65,6 +65,12 @@ pub enum Missing {
     SecondDay,
     /// An inspection's judgement of a gate.
     Judgement(Gate),
+    /// The end of a customer's ticket.
+    EndOf(TicketId),
+    /// A receipt that is owed on a customer's ticket.
+    ReceiptOn(TicketId, RequestNo),
+    /// Money that a customer does not have yet from a ticket.
+    SettlementOn(TicketId, DueNo),
 }
 
 impl fmt::Display for Missing {
@@ -93,6 +99,13 @@ impl fmt::Display for Missing {
             }
             Self::SecondDay => f.write_str("an attempt on a second day"),
             Self::Judgement(gate) => write!(f, "a judgement of gate {}", gate.name()),
+            Self::EndOf(ticket) => write!(f, "the end of ticket {ticket}"),
+            Self::ReceiptOn(ticket, request) => {
+                write!(f, "the final receipt for outside request {request} of ticket {ticket}")
+            }
+            Self::SettlementOn(ticket, due) => {
+                write!(f, "due {due} of ticket {ticket} to be paid or credited")
+            }
         }
     }
 }
@@ -482,7 +495,10 @@ rejections! {
     /// The corrective action was not carried out.
     ActionOpen => Rule, "ACTION_OPEN", "the corrective action was not carried out";
     /// The customer has open tickets, receipts or dues.
-    CustomerHasOpenCases => Rule, "CUSTOMER_HAS_OPEN_CASES", "erasure waits while a ticket, receipt or due is open";
+    CustomerHasOpenCases {
+        /// What is open.
+        missing: Vec<Missing>,
+    } => Rule, "CUSTOMER_HAS_OPEN_CASES", "erasure waits while a ticket, receipt or due is open";
 }
 
 impl Rejection {
@@ -512,7 +528,8 @@ impl Rejection {
             | Self::GateUnproved { missing, .. }
             | Self::GatesOpen { missing }
             | Self::ReceiptsOwed { missing }
-            | Self::VerdictsMissing { missing } => missing,
+            | Self::VerdictsMissing { missing }
+            | Self::CustomerHasOpenCases { missing } => missing,
             _ => &[],
         }
     }

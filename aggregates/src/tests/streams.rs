@@ -7,11 +7,12 @@ use uuid::Uuid;
 use super::fixture::{a, march};
 use crate::actor::Role;
 use crate::calendar::Calendar;
-use crate::ids::{CommandId, CustomerId, EventId, NoticeId, ProblemId, TicketId};
+use crate::customer::ErasureEvidence;
+use crate::ids::{CommandId, CustomerId, DueNo, EventId, NoticeId, ProblemId, TicketId};
 use crate::intake::{Segment, Tier};
 use crate::meta::{Context, Meta};
 use crate::policy::Policy;
-use crate::rejection::{Problem as Wrong, Rejection};
+use crate::rejection::{Missing, Problem as Wrong, Rejection};
 use crate::ticket::stream_event_id;
 use crate::{customer, notice, problem};
 
@@ -216,14 +217,22 @@ fn a_customers_key_is_erased_when_no_ticket_receipt_or_due_is_open() {
     customer.check(tier("年度评定"), Ok(&[]));
     customer.check(opened(), Ok(&[Then::TicketOpened { ticket: TICKET }]));
     customer.check(opened(), Ok(&[]));
-    let erase = |still_owed| Do::Erase { reason: "本人申请".into(), still_owed };
-    customer.check(erase(false), Err(Rejection::CustomerHasOpenCases));
+    let erase = |ended: &[TicketId], open: &[Missing]| {
+        let evidence = ErasureEvidence { ended: ended.iter().copied().collect(), open: open.to_vec() };
+        Do::Erase { reason: "本人申请".into(), evidence }
+    };
+    let waits_for = |missing: &[Missing]| Err(Rejection::CustomerHasOpenCases { missing: missing.to_vec() });
+    let end = Missing::EndOf(TICKET);
+    customer.check(erase(&[], &[]), waits_for(std::slice::from_ref(&end)));
+    customer.check(erase(&[], std::slice::from_ref(&end)), waits_for(&[end]));
+    let due = Missing::SettlementOn(TICKET, DueNo(1));
+    customer.check(erase(&[TICKET], std::slice::from_ref(&due)), waits_for(std::slice::from_ref(&due)));
     let ended = || Do::NoteTicketEnded { ticket: TICKET };
     customer.check(ended(), Ok(&[Then::TicketEnded { ticket: TICKET }]));
     customer.check(ended(), Ok(&[]));
-    customer.check(erase(true), Err(Rejection::CustomerHasOpenCases));
-    customer.check(erase(false), Ok(&[Then::Erased { reason: "本人申请".into() }]));
-    customer.check(erase(false), Ok(&[]));
+    customer.check(erase(&[], std::slice::from_ref(&due)), waits_for(std::slice::from_ref(&due)));
+    customer.check(erase(&[], &[]), Ok(&[Then::Erased { reason: "本人申请".into() }]));
+    customer.check(erase(&[], &[due]), Ok(&[]));
     customer.check(opened(), Err(Rejection::AlreadyEnded));
     customer.check(tier("年度评定"), Err(Rejection::AlreadyEnded));
 }

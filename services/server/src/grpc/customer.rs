@@ -1,7 +1,9 @@
 //! Customers: tier, segment, their tickets, and the erasure of their keys.
 
-use duban_aggregates::customer::{Command, Customer};
-use duban_aggregates::ids::CustomerId;
+use duban_aggregates::customer::{Command, Customer, ErasureEvidence};
+use duban_aggregates::ids::{CustomerId, DueNo};
+use duban_aggregates::rejection::Missing;
+use duban_aggregates::ticket::Ticket;
 use duban_codec::Wire;
 use duban_projections::Row;
 use duban_proto::api::v1 as api;
@@ -30,6 +32,35 @@ impl Api {
         let answer = self.runner.run(id, &ask, |_: Option<&Customer>, _| make(CustomerId(id), &body)).await?;
         Ok(Response::new(answered(id, answer)))
     }
+}
+
+impl Api {
+    /// An ended ticket whose reaction is under way is open still as far as the customer's stream knows; this asks the
+    /// tickets themselves.
+    async fn erasure_evidence(&self, customer: CustomerId) -> Result<ErasureEvidence, Status> {
+        let mut evidence = ErasureEvidence::default();
+        for row in self.tickets.of_customer(customer).map_err(stopped)? {
+            let open = self.runner.view(row.ticket.0, |ticket: Option<&Ticket>| ticket.map(open)).await?;
+            let open = open.unwrap_or_default();
+            if !open.contains(&Missing::EndOf(row.ticket)) {
+                evidence.ended.insert(row.ticket);
+            }
+            evidence.open.extend(open);
+        }
+        Ok(evidence)
+    }
+}
+
+/// What a ticket still has open that an erasure waits for.
+fn open(ticket: &Ticket) -> Vec<Missing> {
+    let id = ticket.id();
+    let end = ticket.is_open().then_some(Missing::EndOf(id));
+    let receipts = ticket.receipts_owed().into_iter().map(|request| Missing::ReceiptOn(id, request));
+    let dues = (1..).zip(&ticket.dues).filter(|(_, due)| due.settled.is_none());
+    end.into_iter()
+        .chain(receipts)
+        .chain(dues.map(|(due, _)| Missing::SettlementOn(id, DueNo(due))))
+        .collect()
 }
 
 #[tonic::async_trait]
@@ -75,12 +106,11 @@ impl CustomerService for Api {
         // While a case is taken in, its key is in use.
         let _turn = self.strangers.turn(id).await;
         self.caught_up().await?;
-        // An ended ticket whose reaction is under way is open still as far as the customer's stream knows; this asks the
-        // tickets themselves.
-        let still_owed =
-            self.tickets.of_customer(id).map_err(stopped)?.iter().any(|row| row.is_open() || row.owes);
+        let evidence = self.erasure_evidence(id).await?;
         let answer = self
-            .on_customer(request, |_, asked| Ok(Command::Erase { reason: asked.reason.clone(), still_owed }))
+            .on_customer(request, |_, asked| {
+                Ok(Command::Erase { reason: asked.reason.clone(), evidence: evidence.clone() })
+            })
             .await?;
         // Repeated by a repeat of the command: the event says that it was asked for, the key store that it was done.
         self.sealer.keys().erase(id).await.map_err(RunError::from)?;
