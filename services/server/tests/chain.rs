@@ -230,6 +230,25 @@ async fn routine_faults_are_inspected_reported_and_assessed_by_the_standing_rule
     let erased = world.ticket(&ticket).await;
     assert_eq!((erased.description, erased.customer.unwrap().name), (None, None));
     assert!(erased.certificate.is_some());
+    // What brings no text is judged by the rules as ever; what brings one nobody could ever read.
+    let recording = api::AttachRequest {
+        ticket_id: ticket.clone(),
+        command_id: id(252),
+        attachment: Some(attachment("录音-事后")),
+        ..Default::default()
+    };
+    let refused = world.desk().attach(recording).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "TICKET_ENDED");
+    let call = api::ContactCustomerRequest {
+        ticket_id: ticket.clone(),
+        command_id: id(253),
+        reason: ev::ContactReason::Question.into(),
+        said: "还有问题".to_owned(),
+        ..Default::default()
+    };
+    let refused = world.desk().contact_customer(call).await.unwrap_err();
+    let reason = refused.get_details_error_info().unwrap().reason;
+    assert_eq!((refused.code(), reason.as_str()), (Code::FailedPrecondition, "CUSTOMER_ERASED"));
     // Whoever calls with that phone now is somebody new.
     world.clock.advance(std::time::Duration::from_secs(60));
     let again =

@@ -56,6 +56,12 @@ impl Strangers {
         Ok(customer)
     }
 
+    /// The customer with this phone, where somebody has it.
+    pub(crate) fn find(&self, phone: &PhoneHash, known: &Customers) -> Result<Option<CustomerId>, RunError> {
+        let by_phone = self.by_phone.lock();
+        Ok(known.by_phone(phone)?.or_else(|| by_phone.get(phone).copied()))
+    }
+
     /// After an erasure the phone is a stranger's.
     pub(crate) fn forget(&self, customer: CustomerId) {
         self.by_phone.lock().retain(|_, known| *known != customer);

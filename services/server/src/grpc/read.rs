@@ -2,7 +2,7 @@
 
 use duban_aggregates::TEXT_BYTES_MAX;
 use duban_aggregates::chain::{Cause, Judgement, NamedUnit};
-use duban_aggregates::ids::{EventId, UnitId};
+use duban_aggregates::ids::{CustomerId, EventId, UnitId};
 use duban_aggregates::order::{MeasurePlan, NewOrder};
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::verdict::Finding;
@@ -11,7 +11,9 @@ use duban_log::Position;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::CauseKind;
 use jiff::Timestamp;
+use uuid::Uuid;
 
+use crate::keys::KeysError;
 use crate::runner::RunError;
 use crate::seal::CustomerSealer;
 
@@ -123,12 +125,20 @@ pub(crate) fn unit(name: &str, from: &str) -> Field<UnitId> {
 
 /// Reads texts, sealing each under the customer's key.
 pub(crate) struct Texts<'s> {
-    sealer: &'s CustomerSealer,
+    /// None where texts are only looked at.
+    key: Option<&'s Result<CustomerSealer, KeysError>>,
 }
 
 impl<'s> Texts<'s> {
-    pub(crate) fn new(sealer: &'s CustomerSealer) -> Self {
-        Self { sealer }
+    /// A key that cannot be had, above all an erased one, is in the way of the first text only: what comes without texts,
+    /// such as money being paid out or a verdict becoming final, goes on after an erasure.
+    pub(crate) fn new(key: &'s Result<CustomerSealer, KeysError>) -> Self {
+        Self { key: Some(key) }
+    }
+
+    /// Looks at texts before there is a key for them; what it answers in their place opens nowhere and is not to be kept.
+    pub(crate) fn looked_at() -> Self {
+        Self { key: None }
     }
 
     /// A text that must be there.
@@ -139,7 +149,11 @@ impl<'s> Texts<'s> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(RunError::field(name, format!("is longer than {TEXT_BYTES_MAX} bytes")));
         }
-        Ok(self.sealer.seal(text)?)
+        match self.key {
+            Some(Ok(sealer)) => Ok(sealer.seal(text)?),
+            Some(Err(error)) => Err(error.clone().into()),
+            None => Ok(Sealed { customer: CustomerId(Uuid::nil()), nonce: [0; 12], ciphertext: Vec::new() }),
+        }
     }
 
     /// A text that may be absent; an empty one is.

@@ -8,6 +8,7 @@ use duban_aggregates::ticket::{self, Ticket};
 use duban_proto::api::v1 as api;
 use jiff::{SignedDuration, Timestamp};
 use tonic::{Request, Response};
+use uuid::Uuid;
 
 use super::command::{Answered, Api, Asked, ticket_answer, uuid};
 use super::read::{Field, Texts, given, moment, plain, read, take};
@@ -16,12 +17,15 @@ use crate::runner::{Ask, RunError};
 impl Api {
     pub(super) async fn begin_ticket(&self, request: Request<api::TakeInRequest>) -> Answered {
         let Asked { id, ask, body, .. } = self.asked(request, true)?;
+        // A request that cannot be read makes no customer and no key.
+        let (nobody, now) = (CustomerId(Uuid::nil()), self.runner.clock().now());
+        self.intake((TicketId(id), nobody), now, &ask, &Texts::looked_at(), &body)?;
         let customer = self.customer(&body)?;
         let _turn = self.strangers.turn(customer).await;
         let twins = self.twins(customer, &body).await?;
         // Before the event: what is sealed lives as long as the key does.
-        let sealer = self.sealer.customer(customer).await.map_err(RunError::from)?;
-        let texts = Texts::new(&sealer);
+        let key = Ok(self.sealer.customer(customer).await.map_err(RunError::from)?);
+        let texts = Texts::new(&key);
         let made = |_: Option<&Ticket>, now| {
             let intake = Box::new(self.intake((TicketId(id), customer), now, &ask, &texts, &body)?);
             let Twins { open: open_twin, reopenable: reopenable_twin } = twins;
@@ -33,16 +37,19 @@ impl Api {
         Ok(Response::new(ticket_answer(id, answer)))
     }
 
-    /// The customer by id where the desk knows it, else by phone.
+    /// The customer by id where the desk knows it, else by phone. A phone has one customer.
     fn customer(&self, body: &api::TakeInRequest) -> Field<CustomerId> {
         let customer = given("customer", &body.customer)?;
-        match &customer.customer_id {
-            Some(id) => uuid("customer.customer_id", id).map(CustomerId),
-            None if customer.phone.trim().is_empty() => Err(RunError::field("customer.phone", "is required")),
-            None => {
-                let phone = self.sealer.keys().phone_hash(&customer.phone);
-                self.strangers.find_or_make(phone, &self.customers, None)
+        let phone = self.sealer.keys().phone_hash(&customer.phone);
+        let Some(id) = &customer.customer_id else {
+            return self.strangers.find_or_make(phone, &self.customers, None);
+        };
+        let id = uuid("customer.customer_id", id).map(CustomerId)?;
+        match self.strangers.find(&phone, &self.customers)? {
+            Some(other) if other != id => {
+                Err(RunError::field("customer.customer_id", "is not the customer with this phone"))
             }
+            Some(_) | None => Ok(id),
         }
     }
 
