@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -130,6 +130,8 @@ pub fn is_full(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct RealDisk {
     dir: PathBuf,
+    /// Permissions of files that are made.
+    mode: u32,
 }
 
 impl RealDisk {
@@ -141,7 +143,13 @@ impl RealDisk {
         if !fs::metadata(dir)?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), mode: 0o666 })
+    }
+
+    /// The same, with every file that is made for its owner alone: keys.
+    #[must_use]
+    pub fn private(self) -> Self {
+        Self { mode: 0o600, ..self }
     }
 
     /// A directory that is made if it is missing, durably.
@@ -182,7 +190,7 @@ impl Disk for RealDisk {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(access != Access::Read);
         if access == Access::Create {
-            options.create(true).truncate(true);
+            options.create(true).truncate(true).mode(self.mode);
         }
         Ok(Arc::new(RealFile(options.open(self.dir.join(name))?)))
     }

@@ -5,6 +5,7 @@
 //! and payload are bytes.
 
 mod api;
+pub mod backup;
 pub mod bench;
 pub mod contract;
 pub mod disk;

@@ -22,6 +22,8 @@ pub struct Reader {
     disk: Arc<dyn Disk>,
     segments: Vec<Segment>,
     head: Head,
+    /// Byte after the last whole group, in the last segment.
+    end: u64,
     index: Mutex<Index>,
 }
 
@@ -54,13 +56,22 @@ impl Reader {
                 size: c.frontier.size(),
                 root: c.frontier.root(),
             });
-        Ok(Self { disk, segments, head, index: Mutex::new(Index::Unloaded(last)) })
+        let end = last.as_ref().map_or(0, |contents| contents.end);
+        Ok(Self { disk, segments, head, end, index: Mutex::new(Index::Unloaded(last)) })
     }
 
     /// The last whole group at the time of opening.
     #[must_use]
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Goes over all events in order, with their bytes where they lie. The answer of `each` may end it early.
