@@ -94,6 +94,8 @@ struct Entry {
 struct History {
     entries: Vec<Entry>,
     state: State,
+    /// The customer's key was erased.
+    erased: bool,
 }
 
 /// Runs it.

@@ -66,6 +66,12 @@ impl Sealer {
         Ok(CustomerSealer { customer, key: self.keys.get(customer)? })
     }
 
+    /// Whether a customer's key was erased, so that none of the customer's texts opens any more.
+    #[must_use]
+    pub fn is_erased(&self, customer: CustomerId) -> bool {
+        matches!(self.keys.get(customer), Err(KeysError::Erased(_)))
+    }
+
     /// The plain text.
     ///
     /// # Errors

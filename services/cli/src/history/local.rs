@@ -54,7 +54,8 @@ pub(super) fn read(
         // A log written under a virtual clock may be ahead of this machine.
         Bound { revision: None, at: None, known_at: None } => SystemClock::starting_at(last).now(),
     };
-    Ok(History { entries, state: State::of(&ticket, now) })
+    let erased = sealer.is_some_and(|sealer| sealer.is_erased(ticket.intake.customer.id));
+    Ok(History { entries, state: State::of(&ticket, now), erased })
 }
 
 fn events(reader: &Reader, id: Uuid) -> Result<Vec<Recorded>, Failure> {

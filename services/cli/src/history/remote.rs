@@ -68,7 +68,8 @@ async fn ask(server: &str, tokens: Tokens, id: Uuid, bound: Bound) -> Result<His
             }
         }
         if page.next_page_token.is_empty() {
-            return Ok(History { entries, state });
+            let erased = ticket.customer.is_some_and(|customer| customer.erased);
+            return Ok(History { entries, state, erased });
         }
         page_token = page.next_page_token;
     }

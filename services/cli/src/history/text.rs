@@ -17,7 +17,7 @@ const SILENT: [&str; 2] = ["phoneHash", "numberHash"];
 pub(super) fn lines(history: &History) -> Vec<String> {
     let mut lines = Vec::new();
     for entry in &history.entries {
-        event(entry, &mut lines);
+        event(entry, history.erased, &mut lines);
     }
     lines.push(String::new());
     state(&history.state, &mut lines);
@@ -29,7 +29,7 @@ fn local(at: Timestamp) -> String {
     strtime::format("%Y-%m-%d %H:%M:%S", at).unwrap_or_else(|_| at.to_string())
 }
 
-fn event(entry: &Entry, lines: &mut Vec<String>) {
+fn event(entry: &Entry, erased: bool, lines: &mut Vec<String>) {
     let of = |field: &str| {
         let metadata = entry.json.get("metadata");
         metadata.and_then(|metadata| metadata.get(field)).and_then(Value::as_str).unwrap_or("?").to_owned()
@@ -40,11 +40,11 @@ fn event(entry: &Entry, lines: &mut Vec<String>) {
     let who = format!("{} of {}, {role}", of("actorId"), of("unit"));
     lines.push(format!("{:>4}  {recorded}  {:<32} {who}{occurred}", entry.revision, entry.kind));
     if let Some(payload) = payload(&entry.json) {
-        fields("", payload, lines);
+        fields("", payload, erased, lines);
     }
 }
 
-fn fields(path: &str, json: &Value, lines: &mut Vec<String>) {
+fn fields(path: &str, json: &Value, erased: bool, lines: &mut Vec<String>) {
     let mut say = |value: &str| {
         for (row, text) in value.lines().enumerate() {
             let name = if row == 0 { format!("{path}:") } else { String::new() };
@@ -55,15 +55,16 @@ fn fields(path: &str, json: &Value, lines: &mut Vec<String>) {
         Value::Object(inner) => {
             for (name, value) in inner.iter().filter(|(name, _)| !SILENT.contains(&name.as_str())) {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                fields(&path, value, lines);
+                fields(&path, value, erased, lines);
             }
         }
         Value::Array(inner) => {
             for (index, value) in inner.iter().enumerate() {
-                fields(&format!("{path}[{index}]"), value, lines);
+                fields(&format!("{path}[{index}]"), value, erased, lines);
             }
         }
-        Value::Null => say("(sealed or erased)"),
+        Value::Null if erased => say("(erased 已删除)"),
+        Value::Null => say("(sealed)"),
         Value::String(text) => say(text),
         Value::Bool(_) | Value::Number(_) => say(&json.to_string()),
     }

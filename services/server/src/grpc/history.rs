@@ -146,6 +146,6 @@ impl Api {
             Scope::OwnUnit => works_on(ticket, &grant.actor.unit),
         };
         let may = theirs && reads_personal_data(grant.actor.role);
-        Opener::new(may.then(|| self.sealer.clone()))
+        Opener::new(self.sealer.clone(), may)
     }
 }

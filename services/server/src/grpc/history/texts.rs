@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use duban_aggregates::ids::CustomerId;
 use duban_aggregates::sealed::Sealed;
 use duban_codec::Wire;
 use duban_log::Recorded;
@@ -18,17 +19,23 @@ const SEALED: &str = "duban.event.v1.Sealed";
 
 /// Opens texts, or leaves all of them shut.
 pub(super) struct Opener {
-    sealer: Option<Sealer>,
+    sealer: Sealer,
+    may: bool,
 }
 
 impl Opener {
-    pub(super) fn new(sealer: Option<Sealer>) -> Self {
-        Self { sealer }
+    pub(super) fn new(sealer: Sealer, may: bool) -> Self {
+        Self { sealer, may }
+    }
+
+    /// Whether nobody can open the customer's texts any more; no secret from those who may not.
+    pub(super) fn is_erased(&self, customer: CustomerId) -> bool {
+        self.sealer.is_erased(customer)
     }
 
     /// The plain text; absent where the caller may not read it, or the key was erased.
     pub(super) fn open(&self, sealed: &Sealed) -> Option<String> {
-        let opened = self.sealer.as_ref()?.open(sealed);
+        let opened = self.may.then(|| self.sealer.open(sealed))?;
         opened
             .inspect_err(|why| {
                 // An erasure is meant; anything else is the operator's to see.
@@ -45,7 +52,7 @@ impl Opener {
         let stored = duban_projections::stored(recorded);
         let event = duban_codec::to_event(&stored).map_err(|error| corrupt(error.to_string()))?;
         let mut texts = Vec::new();
-        if self.sealer.is_some() {
+        if self.may {
             let message = dynamic(&event).map_err(|error| corrupt(error.to_string()))?;
             for (field, value) in message.fields() {
                 // The payload is the one message of the envelope that holds texts; paths begin inside it.

@@ -111,6 +111,7 @@ impl Shown {
                 address: intake.customer.address.as_ref().and_then(|address| opener.open(address)),
                 tier: intake.customer.tier.put(),
                 segment: intake.customer.segment.put(),
+                erased: opener.is_erased(intake.customer.id),
             }),
             service: Some(api::ServiceView {
                 number: opener.open(&intake.service.number),
