@@ -5,13 +5,14 @@
 //! - [`script`] and [`commands`] are the departments' commands, one after the other, from intake to certificate.
 //! - [`inside`] starts a server in this process on a clock moved by hand; [`outside`] starts the built binary.
 //! - [`histories`] reads everything that happened, to be compared with what was read before.
-//! - [`survival`], [`load`], [`reads`] and [`kafka`] are what the binaries of the same names do.
+//! - [`survival`], [`backups`], [`load`], [`reads`] and [`kafka`] are what the binaries of the same names do.
 
 #![allow(
     clippy::missing_panics_doc,
     reason = "a harness panics where the program under test is not as the scenario needs it, and says so"
 )]
 
+pub mod backups;
 pub mod badges;
 pub mod commands;
 pub mod histories;

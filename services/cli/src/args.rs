@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, check, conformance, demo_verb, drive_verb, export, generate, history, import, projections, replay,
-    serve, watch,
+    backup, bench, check, conformance, demo_verb, drive_verb, erase, export, generate, history, import, keys,
+    projections, replay, serve, watch,
 };
 
 /// The whole command line.
@@ -64,6 +64,14 @@ pub(crate) enum Verb {
     Watch(watch::Args),
     /// Hold every history, ours and imported, against the chain
     Conformance(conformance::Args),
+    /// Copy log and keys to another directory, beside a running server
+    Backup(backup::Args),
+    /// Put a backup back, verified whole before it is opened
+    Restore(backup::RestoreArgs),
+    /// Check the customers' keys, or wrap them under another master key
+    Keys(keys::Args),
+    /// Erase a customer's key, and with it the customer's texts everywhere
+    Erase(erase::Args),
     /// Show how the read models stand, or build them anew
     Projections(projections::Args),
     /// Measure the log, replay, verification or the fan-out on this machine

@@ -10,6 +10,7 @@ use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Event, Ticket};
 use duban_codec::Lineage;
+use duban_log::disk::{Disk, Lock, RealDisk};
 use duban_log::{Direction, EventLog, Expected, Filter, NewEvent, Options, Reader, SegmentedLog, StreamName};
 use duban_server::keys::KeyStore;
 use duban_server::runner::Aggregate;
@@ -69,6 +70,18 @@ impl Writer {
         let keys = KeyStore::open(data, master_key).map_err(Failure::misuse)?;
         Ok(Self { log, sealer: Sealer::new(Arc::new(keys)) })
     }
+}
+
+/// Keeps everybody else from writing to a data directory until it is dropped.
+pub(crate) fn lock(data: &Path) -> Result<Box<dyn Lock>, Failure> {
+    let dir = existing_log_dir(data)?;
+    let disk = RealDisk::open(&dir).map_err(Failure::broken)?;
+    disk.lock().map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            duban_log::Error::Locked { dir: disk.name(), holder: error.to_string() }.into()
+        }
+        _ => Failure::broken(error),
+    })
 }
 
 /// What opens the texts of a data directory; without keys there they stay sealed.

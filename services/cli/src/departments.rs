@@ -147,6 +147,12 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// The first unit, by name, for which there is a token of this role.
+    pub(crate) fn first_unit(&self, role: &str) -> Result<String, CallError> {
+        let found = self.0.keys().find(|(known, _)| known == role).map(|(_, unit)| unit.clone());
+        found.ok_or_else(|| CallError::NoToken { role: role.to_owned(), unit: "any unit".to_owned() })
+    }
+
     fn get(&self, role: &str, unit: &str) -> Result<Bearer, CallError> {
         let found = self.0.get(&(role.to_owned(), unit.to_owned()));
         found.cloned().ok_or_else(|| CallError::NoToken { role: role.to_owned(), unit: unit.to_owned() })

@@ -5,6 +5,7 @@
 //! cargo builds a package's binaries for that package's tests alone.
 
 mod args;
+mod backup;
 mod bench;
 mod check;
 mod conformance;
@@ -14,12 +15,14 @@ mod demo_verb;
 pub mod departments;
 pub mod drive;
 mod drive_verb;
+mod erase;
 mod export;
 mod failure;
 pub mod fanout;
 mod generate;
 mod history;
 mod import;
+mod keys;
 mod mining;
 mod output;
 mod progress;
@@ -55,6 +58,10 @@ pub fn main() -> ExitCode {
         Verb::History(args) => history::run(args, output),
         Verb::Watch(args) => watch::run(args, output),
         Verb::Conformance(args) => conformance::run(args, output),
+        Verb::Backup(args) => backup::run(args, output),
+        Verb::Restore(args) => backup::run_restore(args, output),
+        Verb::Keys(args) => keys::run(args, output),
+        Verb::Erase(args) => erase::run(args, output),
         Verb::Projections(args) => projections::run(args, output),
         Verb::Bench(args) => bench::run(args, output),
     };

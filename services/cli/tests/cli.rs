@@ -35,7 +35,7 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn help_shows_examples_and_wrong_use_is_status_2() {
-    for verb in ["import", "verify", "replay", "generate", "history"] {
+    for verb in ["import", "verify", "replay", "generate", "history", "erase", "backup", "restore"] {
         let help = String::from_utf8(status(&[verb, "--help"], 0).stdout).unwrap();
         assert!(help.contains("Examples:") && help.contains(&format!("duban {verb}")), "{help}");
     }

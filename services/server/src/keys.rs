@@ -9,8 +9,10 @@
 
 mod afar;
 mod cache;
+pub(crate) mod copy;
 mod file;
 mod master;
+pub mod rotate;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -84,6 +86,18 @@ pub enum KeysError {
     #[error("{path} does not hold a master key: 32 bytes in base64, as `openssl rand -base64 32` prints")]
     MasterMalformed {
         /// The master key file.
+        path: PathBuf,
+    },
+    /// A rotation to the master key that is in use.
+    #[error("the keys in {path} are wrapped under this master key already")]
+    SameMaster {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A rotation needs a place for the new master key.
+    #[error("the master key is kept in {path}: name another file for the new one with --new-master-key")]
+    NewMasterUnnamed {
+        /// Where the old one is kept.
         path: PathBuf,
     },
     /// The store was opened for reading.
@@ -199,8 +213,9 @@ impl KeyStore {
             fs::create_dir_all(&dir).map_err(|e| io_error("making", &dir, e))?;
             sync_dir(&dir)?;
         }
+        rotate::recover(&dir)?;
         let master = MasterKey::load_or_generate(master_file, &dir)?;
-        let (shared, index_key, next_slot) = Self::load(&dir, master, true)?;
+        let (shared, index_key, next_slot) = Self::load(dir.join(FILE_NAME), master, true)?;
         let (jobs, queue) = mpsc::channel();
         let writer = Writer { shared: Arc::clone(&shared), next_slot };
         let thread = std::thread::Builder::new().name("duban-keys".to_owned());
@@ -231,17 +246,17 @@ impl KeyStore {
     /// Any [`KeysError`] about files and the master key; [`KeysError::Io`] when there is no key store.
     pub fn open_read_only(data: &Path, master_file: Option<&Path>) -> Result<Self, KeysError> {
         let dir = data.join("keys");
-        let master = MasterKey::read(master_file.unwrap_or(&dir.join("master")))?;
-        let (shared, index_key, _) = Self::load(&dir, master, false)?;
+        let (keys, master) = rotate::current(&dir);
+        let master = MasterKey::read(master_file.unwrap_or(&dir.join(master)))?;
+        let (shared, index_key, _) = Self::load(dir.join(keys), master, false)?;
         Ok(Self { place: Place::Here(Here { shared, jobs: None, writer: None }), index_key })
     }
 
     fn load(
-        dir: &Path,
+        path: PathBuf,
         master: MasterKey,
         writable: bool,
     ) -> Result<(Arc<Shared>, hmac::Key, u64), KeysError> {
-        let path = dir.join(FILE_NAME);
         let (file, wrapped_index, survey) =
             file::open(&path, writable, || master.wrap(Purpose::Index, &*random_key()?))?;
         let index_key = master

@@ -1,6 +1,7 @@
 //! The gRPC server: runner, reactions, sealing, identity.
 
 pub mod access;
+pub mod backup;
 pub mod beside;
 pub mod config;
 pub mod days;

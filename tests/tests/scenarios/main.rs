@@ -4,11 +4,13 @@ use std::path::Path;
 
 mod access;
 mod architecture;
+mod backups;
 mod bad_input;
 mod boards;
 mod clocks;
 mod conformance;
 mod days;
+mod erase;
 mod import;
 mod proof;
 mod repeats;

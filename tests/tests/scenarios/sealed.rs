@@ -13,14 +13,14 @@ use duban_tests::wire::Wire;
 
 use crate::binary;
 
-const NAME: &str = "欧阳样例甲";
-const PHONE: &str = "13987650123";
-const ADDRESS: &str = "样例路一百二十三号四单元";
-const NUMBER: &str = "ad9876501234";
-const DESCRIPTION: &str = "孩子上网课总是掉线";
+pub(super) const NAME: &str = "欧阳样例甲";
+pub(super) const PHONE: &str = "13987650123";
+pub(super) const ADDRESS: &str = "样例路一百二十三号四单元";
+pub(super) const NUMBER: &str = "ad9876501234";
+pub(super) const DESCRIPTION: &str = "孩子上网课总是掉线";
 
 /// A text in the forms in which it might lie in a file, each with its name.
-fn forms(text: &str) -> Vec<(String, Vec<u8>)> {
+pub(super) fn forms(text: &str) -> Vec<(String, Vec<u8>)> {
     let bytes = text.as_bytes();
     let hex = |upper: bool| {
         let byte = |byte: &u8| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") };
@@ -45,12 +45,12 @@ fn forms(text: &str) -> Vec<(String, Vec<u8>)> {
     forms
 }
 
-fn contains(bytes: &[u8], sought: &[u8]) -> bool {
+pub(super) fn contains(bytes: &[u8], sought: &[u8]) -> bool {
     bytes.windows(sought.len()).any(|window| window == sought)
 }
 
 /// Walks one ticket whose every text is the customer's, through its department's hands.
-async fn walked(wire: &Wire) -> Case {
+pub(super) async fn walked(wire: &Wire) -> Case {
     let mut case = Case::new("sealed", TicketKind::Complaint);
     let command = case.next_id();
     let mut request = c::take_in_request(&case, &command);

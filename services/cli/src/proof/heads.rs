@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use duban_aggregates::office::unhex;
 use duban_aggregates::office::{DayHead, Event, SignedHead, hex};
 use duban_codec::types;
 use duban_log::Head;
@@ -73,18 +74,6 @@ impl SignedHeadJson {
         };
         Some(SignedHead { head, key: unhex(&self.key)?, signature: unhex(&self.signature)? })
     }
-}
-
-/// Bytes of a given length from hexadecimal, in either case.
-pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// A head that was kept elsewhere.

@@ -134,11 +134,7 @@ pub(super) fn open(
 
 /// Made under another name and renamed, so that a crash leaves either no file or a whole one.
 fn create(path: &Path, wrapped: &[u8; WRAPPED_LEN]) -> Result<File, KeysError> {
-    let mut block = [0; RECORD_LEN];
-    block[..8].copy_from_slice(MAGIC);
-    block[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    block[12..16].copy_from_slice(&crc32c(wrapped).to_le_bytes());
-    block[16..16 + WRAPPED_LEN].copy_from_slice(wrapped);
+    let block = header(wrapped);
     let making = path.with_extension("new");
     let make = || {
         let mut options = OpenOptions::new();
@@ -153,13 +149,28 @@ fn create(path: &Path, wrapped: &[u8; WRAPPED_LEN]) -> Result<File, KeysError> {
     Ok(file)
 }
 
-fn read_header(reader: &mut impl Read, path: &Path) -> Result<[u8; WRAPPED_LEN], KeysError> {
+/// The file's first block.
+pub(super) fn header(wrapped: &[u8; WRAPPED_LEN]) -> [u8; RECORD_LEN] {
+    let mut block = [0; RECORD_LEN];
+    block[..8].copy_from_slice(MAGIC);
+    block[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    block[12..16].copy_from_slice(&crc32c(wrapped).to_le_bytes());
+    block[16..16 + WRAPPED_LEN].copy_from_slice(wrapped);
+    block
+}
+
+pub(super) fn read_header(reader: &mut impl Read, path: &Path) -> Result<[u8; WRAPPED_LEN], KeysError> {
     let mut block = [0; RECORD_LEN];
     let not_ours = || KeysError::NotAKeyFile { path: path.to_owned() };
     reader.read_exact(&mut block).map_err(|e| match e.kind() {
         ErrorKind::UnexpectedEof => not_ours(),
         _ => io_error("reading", path, e),
     })?;
+    decode_header(&block, path)
+}
+
+pub(super) fn decode_header(block: &[u8; RECORD_LEN], path: &Path) -> Result<[u8; WRAPPED_LEN], KeysError> {
+    let not_ours = || KeysError::NotAKeyFile { path: path.to_owned() };
     if &block[..8] != MAGIC || block[8..12] != VERSION.to_le_bytes() {
         return Err(not_ours());
     }
@@ -170,7 +181,7 @@ fn read_header(reader: &mut impl Read, path: &Path) -> Result<[u8; WRAPPED_LEN],
     Ok(wrapped)
 }
 
-fn survey(reader: &mut impl Read, path: &Path) -> Result<Survey, KeysError> {
+pub(super) fn survey(reader: &mut impl Read, path: &Path) -> Result<Survey, KeysError> {
     let mut found = Survey { entries: Vec::new(), slots: 0, torn: Vec::new(), unfinished: Vec::new() };
     let mut bad = Vec::new();
     let mut last_batch = 0;

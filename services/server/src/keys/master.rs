@@ -69,8 +69,7 @@ impl MasterKey {
     /// # Errors
     /// [`KeysError::Io`] when the file exists or cannot be written.
     pub fn generate(path: &Path) -> Result<Self, KeysError> {
-        let bytes = random_key()?;
-        let text = Zeroizing::new(STANDARD.encode(bytes.as_slice()) + "\n");
+        let (master, text) = Self::fresh()?;
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(text.as_bytes())?;
@@ -78,7 +77,14 @@ impl MasterKey {
         };
         write().map_err(|e| io_error("writing", path, e))?;
         sync_dir(path)?;
-        Self::from_bytes(&*bytes).ok_or(KeysError::Crypto)
+        Ok(master)
+    }
+
+    /// A new master key, and what its file holds.
+    pub(super) fn fresh() -> Result<(Self, Zeroizing<String>), KeysError> {
+        let bytes = random_key()?;
+        let text = Zeroizing::new(STANDARD.encode(bytes.as_slice()) + "\n");
+        Ok((Self::from_bytes(&*bytes).ok_or(KeysError::Crypto)?, text))
     }
 
     /// The master key of a data directory: from `configured` when an operator keeps it elsewhere, else from
