@@ -11,8 +11,8 @@ pub use conformance::{Conformance, ConformanceFold};
 pub use customers::{CustomerFold, Customers};
 pub use decode::{Undecodable, meta, stored, ticket_event, ticket_of, viewed};
 pub use projection::{
-    Fold, FoldError, Home, Inspected, OnProgress, Projection, Rebuilt, Standing, Stopped, Taken, inspect,
-    rebuild,
+    Compared, Fold, FoldError, Home, Inspected, OnProgress, Projection, Rebuilt, Rows, Standing, Stopped,
+    Taken, compare, inspect, rebuild,
 };
 pub use tickets::{
     Among, Counts, Ends, InHand, InStage, Kept, Listed, OpenOrder, Order, Outside, Place, Query, Row,

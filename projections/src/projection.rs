@@ -1,6 +1,7 @@
 //! What every read model has in common: it is opened or healed, follows the log, is written behind, and says how it stands.
 
 mod behind;
+mod compare;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use self::behind::{Behind, Turn};
+pub use self::compare::{Compared, Rows, compare};
 use crate::Undecodable;
 use crate::table::{self, Table, TableError, Unusable};
 
@@ -79,6 +81,14 @@ pub trait Fold: Send + Sync + 'static {
 
     /// What else its rows follow from: a table made with other rules is built anew.
     fn rules(&self) -> String;
+
+    /// What people call the row of a key.
+    #[must_use]
+    fn key_name(key: &[u8]) -> String {
+        let (kind, rest) = key.split_first().map_or((0, key), |(kind, rest)| (*kind, rest));
+        let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("row {}:{rest} of {}", char::from(kind), Self::NAME)
+    }
 
     /// Takes in a delivery, up to the first event that it cannot.
     async fn take(&self, table: &Table, log: &dyn EventLog, events: &[Recorded]) -> Taken;

@@ -446,6 +446,12 @@ fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, TableError> {
     }
 }
 
+/// Before every row, and behind what the table says of itself.
+#[must_use]
+pub fn first_row() -> Key {
+    vec![FIRST_ROW]
+}
+
 /// The first key after this one.
 #[must_use]
 pub fn after(key: &[u8]) -> Key {

@@ -75,6 +75,21 @@ impl Tickets {
         self.ask(|table| row_of(table, ticket))
     }
 
+    /// Every ticket that has a row.
+    ///
+    /// # Errors
+    /// [`Stopped::Table`].
+    pub fn ids(&self) -> Result<BTreeSet<TicketId>, Stopped> {
+        let mut tickets = BTreeSet::new();
+        self.ask(|table| {
+            each(table, &Span::rows(), |(key, _)| {
+                tickets.insert(keys::ticket_of(&key).ok_or_else(foreign)?);
+                Ok(())
+            })
+        })?;
+        Ok(tickets)
+    }
+
     /// The counts.
     ///
     /// # Errors

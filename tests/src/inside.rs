@@ -20,6 +20,9 @@ use crate::wire::Wire;
 /// A Monday morning in Shanghai, far from holidays.
 const BEGIN: &str = "2026-03-02T01:00:00Z";
 
+/// After everything that is generated has happened, in a year whose holidays are published.
+const LATE: &str = "2026-12-01T01:00:00Z";
+
 /// Every role that a caller may have, each in a unit of its own.
 pub const ROLES: &[(&str, &str)] = &[
     ("desk", "desk"),
@@ -70,6 +73,13 @@ impl Inside {
             }
         }
         Self::begin(directory, clock, Some(ground)).await
+    }
+
+    /// Starts one over a data directory that was written before, long after everything in it happened.
+    pub async fn over_prepared(prepare: impl FnOnce(&Path)) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        prepare(&directory.path().join("data"));
+        Self::over(directory, VirtualClock::new(LATE.parse().expect("a moment"))).await
     }
 
     async fn over(directory: TempDir, clock: VirtualClock) -> Self {
@@ -194,6 +204,13 @@ impl Inside {
     /// Stops it in good order.
     pub async fn stop(self) {
         self.running.stop().await.expect("the server stops");
+    }
+
+    /// Stops it in good order, and looks at its directory before that is gone.
+    pub async fn stop_and(self, look: impl FnOnce(&Path)) {
+        let Self { running, clock: _, badges: _, directory } = self;
+        running.stop().await.expect("the server stops");
+        look(directory.path());
     }
 }
 

@@ -5,7 +5,7 @@
 //! - [`script`] and [`commands`] are the departments' commands, one after the other, from intake to certificate.
 //! - [`inside`] starts a server in this process on a clock moved by hand; [`outside`] starts the built binary.
 //! - [`histories`] reads everything that happened, to be compared with what was read before.
-//! - [`survival`], [`backups`], [`load`], [`reads`] and [`kafka`] are what the binaries of the same names do.
+//! - [`survival`], [`backups`], [`load`], [`reads`], [`pasts`] and [`kafka`] are what the binaries of the same names do.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -20,6 +20,7 @@ pub mod inside;
 pub mod kafka;
 pub mod load;
 pub mod outside;
+pub mod pasts;
 pub mod reads;
 pub mod refusal;
 pub mod repository;

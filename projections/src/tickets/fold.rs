@@ -147,6 +147,14 @@ impl Fold for TicketFold {
     const NAME: &'static str = "tickets";
     const VERSION: u32 = 1;
 
+    fn key_name(key: &[u8]) -> String {
+        let kind = key.first().map_or(' ', |kind| char::from(*kind));
+        match keys::ticket_of(key) {
+            Some(ticket) => format!("row {kind} of ticket {ticket}"),
+            None => format!("row {kind} of sums and counts"),
+        }
+    }
+
     fn rules(&self) -> String {
         format!("policy {}, calendar {}", self.policy.version, self.calendar.version)
     }

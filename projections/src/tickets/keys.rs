@@ -55,6 +55,11 @@ impl Span {
         Self { from: prefix, to }
     }
 
+    /// All tickets' rows.
+    pub(super) fn rows() -> Self {
+        Self::prefix(vec![ROWS])
+    }
+
     /// All open tickets on the chain.
     pub(super) fn on_chain() -> Self {
         Self::prefix(vec![ON_CHAIN])

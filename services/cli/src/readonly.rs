@@ -21,8 +21,8 @@ pub(crate) struct ReadOnlyLog {
 }
 
 impl ReadOnlyLog {
-    pub(crate) fn new(reader: Reader, progress: Progress) -> Self {
-        Self { reader: Arc::new(reader), progress: Arc::new(progress) }
+    pub(crate) fn new(reader: Arc<Reader>, progress: Progress) -> Self {
+        Self { reader, progress: Arc::new(progress) }
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! What is checked: every event can be decoded; its id is the one that stream, command and index give; recorded moments never go back
 //! inside a stream; custody adds up to the open time, to the second; a second fold, the read model's, comes to the same tickets, and
-//! its counts add up.
+//! its counts add up; and the live read models hold what a new fold gives.
+
+mod live;
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use duban_aggregates::calendar::Calendar;
@@ -18,7 +21,7 @@ use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Ticket, stream_event_id};
 use duban_codec::CodecError;
 use duban_log::{Reader, View, part_of};
-use duban_projections::{Counts, Projection, TicketFold};
+use duban_projections::{Counts, Projection, TicketFold, Tickets};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -29,6 +32,7 @@ use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
 use crate::readonly::ReadOnlyLog;
+use live::ReadModel;
 
 /// Differences that are listed; the rest are counted.
 const LISTED: usize = 100;
@@ -39,11 +43,17 @@ const EVENTS_AT_ONCE: u64 = 4_000_000;
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  duban replay --data ./data\n  duban --output json replay --data ./data\n\nIt reads beside a running server, up to the last whole group.\nExit status: 0 no differences, 1 some, 2 wrong use.\nJSON: {\"ok\", \"events\", \"tickets\", \"events_per_second\", \"differences\": [text]}"
+    after_help = "Examples:\n  duban replay --data ./data\n  duban replay --data ./data --server http://127.0.0.1:7110 --tokens ./tokens\n\nIt reads beside a running server, up to the last whole group. The read models on disk are compared row by row, which only works while no\nserver has them open; of a server that is named every ticket is compared as its lists show it. Nothing is changed.\nExit status: 0 no differences, 1 some, 2 wrong use.\nJSON: {\"ok\", \"events\", \"tickets\", \"events_per_second\", \"differences\": [text],\n\"read_models\": [{\"name\", \"compared\", \"rows\", \"differences\", \"why\"}]}"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     data: Data,
+    /// The server that runs on this directory, to compare what its lists show
+    #[arg(long, value_name = "URL", requires = "tokens")]
+    server: Option<String>,
+    /// Tokens, one `ROLE UNIT TOKEN` a line; the auditor's is used
+    #[arg(long, value_name = "FILE", requires = "server")]
+    tokens: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -53,18 +63,27 @@ struct Answer {
     tickets: u64,
     events_per_second: u64,
     differences: Vec<String>,
+    read_models: Vec<ReadModel>,
 }
 
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let reader = data::reader(&args.data.data)?;
+    let data = &args.data.data;
+    let reader = Arc::new(data::reader(data)?);
     let progress = Progress::new("replay", "events", reader.head().size);
     let mut folded = fold(&reader, &progress)?;
     let events_per_second = rate(folded.events, progress.elapsed());
     drop(progress);
     // The read model stops at what it cannot decode, and would only repeat what is listed already.
+    let mut read_models = Vec::new();
     if folded.differences.is_empty() {
-        compare(reader, &mut folded)?;
+        let tickets = compare(&reader, &mut folded)?;
+        read_models = match (&args.server, &args.tokens) {
+            (Some(server), Some(tokens)) => {
+                live::of_server((server, tokens), data, &reader, &tickets, &mut folded.differences)?
+            }
+            _ => live::on_disk(data, &reader, &mut folded.differences)?,
+        };
     }
     let answer = Answer {
         ok: folded.differences.is_empty(),
@@ -72,6 +91,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         tickets: folded.tickets.len() as u64,
         events_per_second,
         differences: folded.differences.told(),
+        read_models,
     };
     match output {
         Output::Json => output::json(&answer)?,
@@ -82,6 +102,15 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
                 count(answer.tickets),
                 count(answer.events_per_second)
             ))?;
+            for ReadModel { name, compared, rows, differences, why } in &answer.read_models {
+                let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let told = if *compared {
+                    format!("{} rows compared, {differences} differ", count(*rows))
+                } else {
+                    "not compared".to_owned()
+                };
+                output::text(&format!("read model {name}: {told}{why}"))?;
+            }
             for difference in &answer.differences {
                 output::text(difference)?;
             }
@@ -107,8 +136,17 @@ impl Differences {
         }
     }
 
+    /// So many more that nobody lists.
+    fn more(&mut self, more: u64) {
+        self.more += more;
+    }
+
+    fn count(&self) -> u64 {
+        self.listed.len() as u64 + self.more
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.listed.is_empty()
+        self.count() == 0
     }
 
     fn told(mut self) -> Vec<String> {
@@ -334,11 +372,11 @@ fn digest_of(parts: impl Hash, holder: &str, category: &str, taken_in_at: Timest
 }
 
 /// Folds a second time, as the read model does, in the log's order, and compares.
-fn compare(reader: Reader, folded: &mut Folded) -> Result<(), Failure> {
+fn compare(reader: &Arc<Reader>, folded: &mut Folded) -> Result<Tickets, Failure> {
     let fold = TicketFold::new(Policy::cn_national(), Calendar::cn());
     let tickets = Projection::temporary(fold).map_err(Failure::broken)?;
     let total = reader.head().size;
-    let log = Arc::new(ReadOnlyLog::new(reader, Progress::new("read model", "events", total)));
+    let log = Arc::new(ReadOnlyLog::new(Arc::clone(reader), Progress::new("read model", "events", total)));
     data::runtime()?.block_on(tickets.follow(log));
     let counts = tickets.counts().map_err(Failure::broken)?;
     let differences = &mut folded.differences;
@@ -361,7 +399,7 @@ fn compare(reader: Reader, folded: &mut Folded) -> Result<(), Failure> {
             None => differences.add(format!("ticket {id}: the read model does not have it")),
         }
     }
-    Ok(())
+    Ok(tickets)
 }
 
 #[cfg(test)]
@@ -386,10 +424,10 @@ mod tests {
         assert!(history.len() > 8);
         change(&mut history);
         write(dir.path(), &history);
-        let reader = data::reader(dir.path()).unwrap();
+        let reader = Arc::new(data::reader(dir.path()).unwrap());
         let mut folded = fold(&reader, &Progress::new("replay", "events", 0)).unwrap();
         if folded.differences.is_empty() {
-            compare(reader, &mut folded).unwrap();
+            compare(&reader, &mut folded).unwrap();
         }
         let told = folded.differences.told();
         assert_eq!(told.len(), wanted.len(), "{told:?}");

@@ -7,6 +7,7 @@ pub mod config;
 pub mod days;
 pub mod drain;
 pub mod grpc;
+pub mod history;
 pub mod identity;
 pub mod keys;
 pub mod lease;

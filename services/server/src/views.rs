@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use duban_log::{EventLog, Position};
+use duban_log::{EventLog, Position, Reader};
 use duban_projections::{
-    Conformance, ConformanceFold, CustomerFold, Customers, Fold, FoldError, Home, Inspected, OnProgress,
-    Projection, Rebuilt, Standing, Stopped, TicketFold, Tickets, rebuild,
+    Compared, Conformance, ConformanceFold, CustomerFold, Customers, Fold, FoldError, Home, Inspected,
+    OnProgress, Projection, Rebuilt, Standing, Stopped, TicketFold, Tickets, rebuild,
 };
 
 use parking_lot::Mutex;
@@ -166,4 +166,24 @@ pub async fn rebuild_named(
         ConformanceFold::NAME => Some(rebuild(|| ConformanceFold, &home, log, progress).await),
         _ => None,
     }
+}
+
+/// Compares every row of every read model of a data directory, which nobody else has open, with what a new fold of the log gives;
+/// changes nothing.
+///
+/// # Errors
+/// [`FoldError`].
+pub async fn compare(
+    data: &Path,
+    rules: &Rules,
+    reader: &Reader,
+    log: &dyn EventLog,
+    progress: OnProgress<'_>,
+) -> Result<Vec<Compared>, FoldError> {
+    let home = home(data);
+    Ok(vec![
+        duban_projections::compare(|| ticket_fold(rules), &home, reader, log, progress).await?,
+        duban_projections::compare(|| CustomerFold, &home, reader, log, progress).await?,
+        duban_projections::compare(|| ConformanceFold, &home, reader, log, progress).await?,
+    ])
 }

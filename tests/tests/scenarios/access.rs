@@ -109,6 +109,9 @@ CustomerService EraseCustomer: supervisor
 CustomerService GetCustomer: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 HistoryService GetTicket: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 HistoryService ListEvents: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+HistoryService DiffTicket: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+HistoryService ExplainClock: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
+HistoryService ExplainVerdict: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 HistoryService ListTickets: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 HistoryService GetHead: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 ";

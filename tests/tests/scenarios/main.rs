@@ -11,6 +11,7 @@ mod clocks;
 mod conformance;
 mod days;
 mod erase;
+mod history;
 mod import;
 mod proof;
 mod repeats;

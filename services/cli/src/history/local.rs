@@ -2,60 +2,89 @@
 
 use std::path::Path;
 
+use duban_aggregates::explain::Versions;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
-use duban_aggregates::ticket::{self, Ticket};
 use duban_log::{Direction, Reader, Recorded};
-use duban_server::seal::Sealer;
+use duban_server::history::{AsOf, Opener, difference, explain_clock, explain_verdict};
+use duban_server::runner::RunError;
 use duban_server::time::{Clock, SystemClock};
-use serde_json::Value;
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::state::{State, moments};
-use super::{Bound, Entry, History, HistoryError, texts};
+use super::explained::{Answer, Explained};
+use super::state::State;
+use super::{Difference, History, HistoryError, What, entries};
 use crate::data;
 use crate::failure::Failure;
 
 /// Events read at a time.
 const PAGE: usize = 512;
 
-pub(super) fn read(
-    data: &Path,
-    master_key: Option<&Path>,
-    id: Uuid,
-    bound: Bound,
-) -> Result<History, Failure> {
-    let reader = data::reader(data)?;
-    let sealer = data::opener(data, master_key)?;
-    let events = events(&reader, id)?;
-    if events.is_empty() {
-        return Err(Failure::misuse(HistoryError::NoTicket(id)));
+/// A ticket's events as they lie in a directory, and what opens their texts.
+pub(super) struct Local {
+    ticket: Uuid,
+    events: Vec<Recorded>,
+    opener: Opener,
+    /// A log written under a virtual clock may be ahead of this machine.
+    now: Timestamp,
+}
+
+/// What cannot be asked is wrong use; what cannot be read is broken.
+fn failed(error: RunError) -> Failure {
+    match error {
+        RunError::Fields { .. } => Failure::misuse(error),
+        other => Failure::broken(other),
     }
-    let mut entries = Vec::new();
-    let mut folded: Option<Ticket> = None;
-    for event in &events {
-        let undecodable = |source| {
-            Failure::broken(HistoryError::Undecodable { ticket: id, revision: event.revision, source })
+}
+
+impl Local {
+    pub(super) fn open(data: &Path, master_key: Option<&Path>, ticket: Uuid) -> Result<Self, Failure> {
+        let reader = data::reader(data)?;
+        let opener = Opener::new(data::opener(data, master_key)?, true);
+        let events = events(&reader, ticket)?;
+        let Some(last) = events.last() else { return Err(Failure::misuse(HistoryError::NoTicket(ticket))) };
+        let last = Timestamp::from_microsecond(last.recorded_at).map_err(Failure::broken)?;
+        Ok(Self { ticket, events, opener, now: SystemClock::starting_at(last).now() })
+    }
+
+    pub(super) fn history(&self, as_of: AsOf) -> Result<History, Failure> {
+        let nothing = || Failure::misuse(HistoryError::Nothing(self.ticket));
+        let ticket = as_of.ticket(&self.events, &self.opener, self.now).map_err(failed)?;
+        let ticket = ticket.ok_or_else(nothing)?;
+        let state = State::answered(&ticket).ok_or_else(nothing)?;
+        let seen = self.events.iter().filter(|event| as_of.sees(event));
+        let events = seen.map(|event| self.opener.event(event)).collect::<Result<_, _>>().map_err(failed)?;
+        Ok(History { entries: entries(events, &self.known()).map_err(Failure::broken)?, state })
+    }
+
+    pub(super) fn difference(&self, from: AsOf, to: AsOf) -> Result<Difference, Failure> {
+        let answer = difference(&self.events, (from, to), &self.opener, self.now).map_err(failed)?;
+        let mut answer = answer.ok_or_else(|| Failure::misuse(HistoryError::Nothing(self.ticket)))?;
+        let events = std::mem::take(&mut answer.events);
+        Ok(Difference { entries: entries(events, &self.known()).map_err(Failure::broken)?, answer })
+    }
+
+    pub(super) fn explain(&self, what: What) -> Result<Explained, Failure> {
+        let (policy, calendar) = data::rules();
+        let versions = Versions { policies: vec![policy], calendars: vec![calendar] };
+        let answer = match what {
+            What::Clock(clock) => {
+                let answer = explain_clock(&self.events, clock, &versions, &self.opener).map_err(failed)?;
+                answer.map(Answer::Clock).ok_or(HistoryError::NoClock(self.ticket, clock))
+            }
+            What::Verdict(verdict) => {
+                let answer =
+                    explain_verdict(&self.events, verdict, &versions, &self.opener).map_err(failed)?;
+                answer.map(Answer::Verdict).ok_or(HistoryError::NoVerdict(self.ticket, verdict))
+            }
         };
-        let entry = entry(event, sealer.as_ref()).map_err(undecodable)?;
-        if bound.holds(entry.revision, entry.occurred_at, entry.recorded_at) {
-            let decoded = duban_codec::decode_ticket(&event.kind, &event.payload).map_err(undecodable)?;
-            let meta = duban_codec::decode_meta(&duban_projections::stored(event)).map_err(undecodable)?;
-            folded = ticket::evolve(folded, &decoded, &meta);
-            entries.push(entry);
-        }
+        Explained::read(answer.map_err(Failure::misuse)?, &self.known()).map_err(Failure::broken)
     }
-    let nothing = || Failure::misuse(HistoryError::Nothing(id));
-    let ticket = folded.ok_or_else(nothing)?;
-    let last = ticket.last_recorded_at;
-    let now = match bound {
-        Bound { revision: Some(_), .. } => last,
-        Bound { at: Some(at), .. } | Bound { known_at: Some(at), .. } => at,
-        // A log written under a virtual clock may be ahead of this machine.
-        Bound { revision: None, at: None, known_at: None } => SystemClock::starting_at(last).now(),
-    };
-    let erased = sealer.is_some_and(|sealer| sealer.is_erased(ticket.intake.customer.id));
-    Ok(History { entries, state: State::of(&ticket, now), erased })
+
+    fn known(&self) -> Vec<(Uuid, u64)> {
+        self.events.iter().map(|event| (event.id, event.revision)).collect()
+    }
 }
 
 fn events(reader: &Reader, id: Uuid) -> Result<Vec<Recorded>, Failure> {
@@ -75,13 +104,4 @@ fn events(reader: &Reader, id: Uuid) -> Result<Vec<Recorded>, Failure> {
         }
     }
     Ok(events)
-}
-
-fn entry(event: &Recorded, sealer: Option<&Sealer>) -> Result<Entry, duban_codec::CodecError> {
-    let envelope = duban_codec::to_event(&duban_projections::stored(event))?;
-    let (occurred_at, recorded_at) = moments(&envelope).unwrap_or_default();
-    // The codec has just written it.
-    let mut json: Value = serde_json::from_str(&duban_codec::to_json(&envelope)?).unwrap_or_default();
-    texts::open(&mut json, sealer);
-    Ok(Entry { revision: event.revision, occurred_at, recorded_at, kind: event.kind.to_string(), json })
 }

@@ -3,44 +3,68 @@
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::remote::payload;
-use super::state::{State, Stretch};
-use super::{Entry, History, office};
-
-/// Width of the longest custody bar.
-const BAR: u64 = 40;
+use super::moment::office;
+use super::state::State;
+use super::texts::payload;
+use super::{Entry, custody};
 
 /// Fields that say nothing to people.
 const SILENT: [&str; 2] = ["phoneHash", "numberHash"];
 
-pub(super) fn lines(history: &History) -> Vec<String> {
+/// Every event: when, what, who, where in the log, and what led to it.
+pub(super) fn event_lines(entries: &[Entry], erased: bool) -> Vec<String> {
     let mut lines = Vec::new();
-    for entry in &history.entries {
-        event(entry, history.erased, &mut lines);
+    let mut first = None;
+    for entry in entries {
+        let together = match first {
+            Some((command, revision)) if command == entry.cause.command => Some(revision),
+            _ => {
+                first = Some((entry.cause.command, entry.revision));
+                None
+            }
+        };
+        event(entry, together, erased, &mut lines);
     }
-    lines.push(String::new());
-    state(&history.state, &mut lines);
     lines
 }
 
-fn local(at: Timestamp) -> String {
+/// How the ticket stands.
+pub(super) fn state_lines(of: &State) -> Vec<String> {
+    let mut lines = Vec::new();
+    state(of, &mut lines);
+    lines
+}
+
+pub(super) fn local(at: Timestamp) -> String {
     let at = office().to_datetime(at);
     strtime::format("%Y-%m-%d %H:%M:%S", at).unwrap_or_else(|_| at.to_string())
 }
 
-fn event(entry: &Entry, erased: bool, lines: &mut Vec<String>) {
-    let of = |field: &str| {
-        let metadata = entry.json.get("metadata");
-        metadata.and_then(|metadata| metadata.get(field)).and_then(Value::as_str).unwrap_or("?").to_owned()
-    };
-    let role = of("role").trim_start_matches("ROLE_").to_ascii_lowercase();
+fn event(entry: &Entry, together: Option<u64>, erased: bool, lines: &mut Vec<String>) {
+    let Entry { revision, kind, actor, unit, role, .. } = entry;
     let (recorded, occurred) = (local(entry.recorded_at), local(entry.occurred_at));
     let occurred = if recorded == occurred { String::new() } else { format!("  (happened {occurred})") };
-    let who = format!("{} of {}, {role}", of("actorId"), of("unit"));
-    lines.push(format!("{:>4}  {recorded}  {:<32} {who}{occurred}", entry.revision, entry.kind));
+    lines.push(format!("{revision:>4}  {recorded}  {kind:<32} {actor} of {unit}, {role}{occurred}"));
+    let position = entry.position.map_or_else(|| "?".to_owned(), |position| position.to_string());
+    lines.push(format!("      {:<28} {position}, {}", "position, cause:", cause(entry, together)));
     if let Some(payload) = payload(&entry.json) {
         fields("", payload, erased, lines);
+    }
+}
+
+fn cause(entry: &Entry, together: Option<u64>) -> String {
+    let cause = &entry.cause;
+    if let Some(revision) = together {
+        return format!("with event {revision}");
+    }
+    let command = |id: Uuid| format!("command {id}");
+    match (cause.event, cause.revision) {
+        (Some(_), Some(revision)) => format!("event {revision} by {}", command(cause.command)),
+        (Some(event), None) => format!("event {event} elsewhere by {}", command(cause.command)),
+        (None, _) if entry.role == "timer" => "its time had come".to_owned(),
+        (None, _) => command(cause.command),
     }
 }
 
@@ -78,6 +102,12 @@ fn state(state: &State, lines: &mut Vec<String>) {
     if let Some(at) = state.taken_in_at {
         lines.push(format!("taken in {}", local(at)));
     }
+    if let Some(at) = state.as_of {
+        lines.push(format!("as of {}", local(at)));
+    }
+    if let Some(finding) = &state.open_finding {
+        lines.push(format!("an auditor's finding is open: event {finding}; a supervisor may reopen on it"));
+    }
     section(
         "orders",
         lines,
@@ -110,7 +140,19 @@ fn state(state: &State, lines: &mut Vec<String>) {
             format!("  {:<24} {mark}{waived}{missing}", gate.gate)
         }),
     );
-    custody(&state.custody, lines);
+    section(
+        "verdicts",
+        lines,
+        state.verdicts.iter().map(|verdict| {
+            let found = if verdict.at_fault {
+                format!("at fault, {} points, {} fen", verdict.points, verdict.penalty_fen)
+            } else {
+                "not at fault".to_owned()
+            };
+            format!("{:>3}  {:<20} {found}, {}", verdict.verdict, verdict.unit, verdict.status)
+        }),
+    );
+    section("custody 在手时长", lines, custody::lines(&state.custody).into_iter());
 }
 
 fn section(title: &str, lines: &mut Vec<String>, rows: impl Iterator<Item = String>) {
@@ -122,23 +164,8 @@ fn section(title: &str, lines: &mut Vec<String>, rows: impl Iterator<Item = Stri
     }
 }
 
-fn custody(stretches: &[Stretch], lines: &mut Vec<String>) {
-    let held: Vec<&Stretch> = stretches.iter().filter(|stretch| stretch.holder != "nobody").collect();
-    let total: u64 = held.iter().map(|stretch| stretch.seconds).sum();
-    let longest = held.iter().map(|stretch| stretch.seconds).max().unwrap_or(0).max(1);
-    let rows = held.iter().map(|stretch| {
-        // At least a trace of whoever had it at all.
-        let width = (stretch.seconds * BAR).div_ceil(longest);
-        let bar = "█".repeat(usize::try_from(width).unwrap_or(0));
-        let from = stretch.from.map_or_else(String::new, local);
-        format!("  {from}  {:<20} {:>14}  {bar}", stretch.holder, duration(stretch.seconds))
-    });
-    let sum = format!("  {:<19}  {:<20} {:>14}", "", "in all", duration(total));
-    section("custody 在手时长", lines, rows.chain([sum]));
-}
-
 /// `1d 02:03:04`.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     let days = if days == 0 { String::new() } else { format!("{days}d ") };
     format!("{days}{hours:02}:{minutes:02}:{:02}", seconds % 60)

@@ -11,10 +11,10 @@ use tonic::{Request, Response};
 
 use super::command::{Answered, Api, uuid};
 use super::error::{not_yours, stopped};
-use super::history::{order_status, summary};
 use super::page::{At, digest, foreign, page_size, read_token, token};
 use super::read::{Field, unit};
 use crate::access::{Grant, Scope};
+use crate::history::{order_status, summary};
 
 /// Entries on a page where the caller says nothing, and at the most.
 const ITEMS_DEFAULT: u32 = 50;

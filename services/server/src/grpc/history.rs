@@ -1,26 +1,22 @@
-//! Histories 履历: tickets as they stand and stood, their events, lists, the head.
+//! Histories 履历: tickets as they stand and stood, their events, lists, the head; the difference between two moments, and verdicts
+//! explained.
 
 mod list;
-mod texts;
-mod view;
 
-pub(super) use self::view::{order_status, summary};
-
-use duban_aggregates::ids::TicketId;
+use duban_aggregates::explain::Versions;
+use duban_aggregates::ids::{ClockNo, TicketId, VerdictNo};
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::ticket::Ticket;
 use duban_log::{Direction, Recorded};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::history_service_server::HistoryService;
-use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
-use self::texts::Opener;
-use self::view::Shown;
 use super::command::{Api, uuid, works_on};
 use super::page::page_size;
-use super::read::{moment, read};
+use super::read::{Field, given, moment, read, under};
 use crate::access::{Grant, Scope, reads_personal_data};
+use crate::history::{AsOf, Opener, difference, explain_clock, explain_verdict};
 use crate::runner::RunError;
 
 /// Events read from the log at a time.
@@ -45,10 +41,54 @@ impl HistoryService for Api {
         }
         self.wait_for(&asked.min_position).await?;
         let as_of = AsOf { revision: asked.revision, known_at, at };
-        let shown = self.shown(TicketId(id), as_of).await?;
-        let opener = self.opener(&grant, &shown.ticket);
-        let now = known_at.or(at).unwrap_or_else(|| self.runner.clock().now());
-        Ok(Response::new(api::GetTicketResponse { ticket: Some(shown.view(&opener, now)) }))
+        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
+        let ticket = as_of.ticket(&events, &opener, self.runner.clock().now())?.ok_or_else(unknown)?;
+        Ok(Response::new(api::GetTicketResponse { ticket: Some(ticket) }))
+    }
+
+    async fn diff_ticket(
+        &self,
+        request: Request<api::DiffTicketRequest>,
+    ) -> Result<Response<api::DiffTicketResponse>, Status> {
+        let grant = Grant::of(&request)?.clone();
+        let asked = request.into_inner();
+        read! {
+            id: uuid("ticket_id", &asked.ticket_id);
+            from: given("from", &asked.from).and_then(|from| as_of("from", from));
+            to: as_of("to", &asked.to.unwrap_or_default());
+        }
+        self.wait_for(&asked.min_position).await?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
+        let now = self.runner.clock().now();
+        Ok(Response::new(difference(&events, (from, to), &opener, now)?.ok_or_else(unknown)?))
+    }
+
+    async fn explain_clock(
+        &self,
+        request: Request<api::ExplainClockRequest>,
+    ) -> Result<Response<api::ExplainClockResponse>, Status> {
+        let grant = Grant::of(&request)?.clone();
+        let asked = request.into_inner();
+        let (id, clock) = (uuid("ticket_id", &asked.ticket_id)?, ClockNo(asked.clock));
+        self.wait_for(&asked.min_position).await?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
+        let explained = explain_clock(&events, clock, &self.versions(), &opener)?;
+        let explained = explained.ok_or_else(|| RunError::from(Rejection::UnknownClock { clock }))?;
+        Ok(Response::new(explained))
+    }
+
+    async fn explain_verdict(
+        &self,
+        request: Request<api::ExplainVerdictRequest>,
+    ) -> Result<Response<api::ExplainVerdictResponse>, Status> {
+        let grant = Grant::of(&request)?.clone();
+        let asked = request.into_inner();
+        let (id, verdict) = (uuid("ticket_id", &asked.ticket_id)?, VerdictNo(asked.verdict));
+        self.wait_for(&asked.min_position).await?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
+        let explained = explain_verdict(&events, verdict, &self.versions(), &opener)?;
+        let explained = explained.ok_or_else(|| RunError::from(Rejection::UnknownVerdict { verdict }))?;
+        Ok(Response::new(explained))
     }
 
     async fn list_events(
@@ -67,10 +107,7 @@ impl HistoryService for Api {
         let mut events = read.map_err(RunError::from)?;
         let more = events.len() > size;
         events.truncate(size);
-        let opener = |seen: Option<&Ticket>| seen.map(|seen| self.opener(&grant, seen));
-        let Some(opener) = self.runner.view(ticket.0, opener).await? else {
-            return Err(RunError::from(Rejection::TicketUnknown).into());
-        };
+        let opener = self.opener_of(&grant, ticket).await?;
         let next = events.last().filter(|_| more).map(|last| list::events_token(ticket, last.revision + 1));
         let events = events.iter().map(|event| opener.event(event)).collect::<Result<_, _>>()?;
         Ok(Response::new(api::ListEventsResponse { events, next_page_token: next.unwrap_or_default() }))
@@ -100,43 +137,46 @@ impl HistoryService for Api {
     }
 }
 
-/// As it stood when.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsOf {
-    revision: Option<u64>,
-    known_at: Option<Timestamp>,
-    at: Option<Timestamp>,
+fn unknown() -> RunError {
+    RunError::from(Rejection::TicketUnknown)
 }
 
-impl AsOf {
-    fn sees(&self, event: &Recorded) -> bool {
-        let by = |limit: Option<Timestamp>, moment: i64| {
-            limit.is_none_or(|limit| moment <= limit.as_microsecond())
-        };
-        self.revision.is_none_or(|revision| event.revision <= revision)
-            && by(self.known_at, event.recorded_at)
-            && by(self.at, event.occurred_at)
-    }
+/// A moment that a caller gives.
+fn as_of(name: &'static str, from: &api::Moment) -> Field<AsOf> {
+    let inside = |error| under(name, error);
+    Ok(AsOf {
+        revision: from.revision,
+        known_at: moment("known_at", from.known_at).map_err(inside)?,
+        at: moment("at", from.at).map_err(inside)?,
+    })
 }
 
 impl Api {
-    /// Folds a ticket from the log, with what its state does not keep.
-    async fn shown(&self, ticket: TicketId, as_of: AsOf) -> Result<Shown, Status> {
-        let unknown = || Status::from(RunError::from(Rejection::TicketUnknown));
+    /// All events of a ticket, and what opens their texts.
+    async fn whole(&self, grant: &Grant, ticket: TicketId) -> Result<(Vec<Recorded>, Opener), RunError> {
         let stream = self.runner.locate(ticket).await?.ok_or_else(unknown)?;
-        let mut shown = None;
-        let mut from = 0;
+        let mut events = Vec::new();
         loop {
-            let read = self.runner.log().read_stream(&stream, from, Direction::Forward, READ_EVENTS).await;
-            let page = read.map_err(RunError::from)?;
-            for event in page.iter().filter(|event| as_of.sees(event)) {
-                shown = Shown::after(shown, event)?;
-            }
-            match page.last() {
-                Some(last) if page.len() == READ_EVENTS => from = last.revision + 1,
-                _ => return shown.ok_or_else(unknown),
+            let from = events.last().map_or(0, |last: &Recorded| last.revision + 1);
+            let page = self.runner.log().read_stream(&stream, from, Direction::Forward, READ_EVENTS).await?;
+            let more = page.len() == READ_EVENTS;
+            events.extend(page);
+            if !more {
+                return Ok((events, self.opener_of(grant, ticket).await?));
             }
         }
+    }
+
+    /// The versions by which verdicts are computed again.
+    fn versions(&self) -> Versions {
+        let rules = self.runner.rules();
+        Versions { policies: vec![rules.policy.clone()], calendars: vec![rules.calendar.clone()] }
+    }
+
+    /// Opens a ticket's texts as it stands now: whoever works on it may read what was written before.
+    async fn opener_of(&self, grant: &Grant, ticket: TicketId) -> Result<Opener, RunError> {
+        let opener = |seen: Option<&Ticket>| seen.map(|seen| self.opener(grant, seen));
+        self.runner.view(ticket.0, opener).await?.ok_or_else(unknown)
     }
 
     /// Opens texts for those who may read them; a unit's member reads those of tickets that its unit works on.
@@ -146,6 +186,6 @@ impl Api {
             Scope::OwnUnit => works_on(ticket, &grant.actor.unit),
         };
         let may = theirs && reads_personal_data(grant.actor.role);
-        Opener::new(self.sealer.clone(), may)
+        Opener::new(Some(self.sealer.clone()), may)
     }
 }

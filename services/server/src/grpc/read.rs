@@ -69,7 +69,7 @@ fn inside<T: Wire>(outer: &str, name: &'static str, from: T::Field) -> Field<T> 
     take(name, from).map_err(|error| under(outer, error))
 }
 
-fn under(outer: &str, error: RunError) -> RunError {
+pub(crate) fn under(outer: &str, error: RunError) -> RunError {
     match error {
         RunError::Fields { mut fields } => {
             for wrong in &mut fields {

@@ -161,6 +161,12 @@ rows! { HISTORY, "HistoryService" {
         own [Unit];
     "ListEvents": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
         own [Unit];
+    "DiffTicket": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
+    "ExplainClock": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
+    "ExplainVerdict": [Desk, Investigation, Dispatch, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor]
+        own [Unit];
     "ListTickets": [
         Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor
     ];

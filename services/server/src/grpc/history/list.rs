@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use duban_aggregates::chain::Stage;
 use duban_aggregates::ids::{CustomerId, TicketId};
 use duban_aggregates::intake::{Channel, Kind, Segment, Tier};
-use duban_aggregates::state::End;
 use duban_projections::{Among, Order, Place, Query, Row};
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
 use prost::Message;
 use tonic::{Code, Status};
 
-use super::view::summary;
 use crate::access::{Grant, reads_personal_data};
 use crate::grpc::command::{Api, uuid};
 use crate::grpc::error::{informed, stopped};
 use crate::grpc::page::{At, digest, foreign, page_size, read_token, token};
 use crate::grpc::read::{Field, moment, read, take};
+use crate::history::{state, summary};
 use crate::runner::RunError;
 
 /// Tickets on a page where the caller says nothing, and at the most.
@@ -201,16 +200,6 @@ fn any<T: PartialEq>(asked: &[T], value: &T) -> bool {
 /// Whether a category is this one, or one below it.
 fn within(category: &str, path: &str) -> bool {
     category.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-pub(super) fn state(ended: Option<&End>) -> api::TicketState {
-    match ended {
-        None => api::TicketState::Open,
-        Some(End::Closed) => api::TicketState::Closed,
-        Some(End::Withdrawn) => api::TicketState::Withdrawn,
-        Some(End::Rejected) => api::TicketState::Rejected,
-        Some(End::Merged(_)) => api::TicketState::Merged,
-    }
 }
 
 /// A digest of what makes two queries the same: filter and order. Pages of different sizes go together.

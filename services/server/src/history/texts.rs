@@ -10,7 +10,6 @@ use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
-use tonic::Status;
 
 use crate::runner::RunError;
 use crate::seal::{Sealer, Unreadable};
@@ -18,24 +17,29 @@ use crate::seal::{Sealer, Unreadable};
 const SEALED: &str = "duban.event.v1.Sealed";
 
 /// Opens texts, or leaves all of them shut.
-pub(super) struct Opener {
-    sealer: Sealer,
+#[derive(Debug)]
+pub struct Opener {
+    sealer: Option<Sealer>,
     may: bool,
 }
 
 impl Opener {
-    pub(super) fn new(sealer: Sealer, may: bool) -> Self {
+    /// Opens with these keys for whoever may read; without keys every text stays shut.
+    #[must_use]
+    pub fn new(sealer: Option<Sealer>, may: bool) -> Self {
         Self { sealer, may }
     }
 
     /// Whether nobody can open the customer's texts any more; no secret from those who may not.
-    pub(super) fn is_erased(&self, customer: CustomerId) -> bool {
-        self.sealer.is_erased(customer)
+    #[must_use]
+    pub fn is_erased(&self, customer: CustomerId) -> bool {
+        self.sealer.as_ref().is_some_and(|sealer| sealer.is_erased(customer))
     }
 
     /// The plain text; absent where the caller may not read it, or the key was erased.
-    pub(super) fn open(&self, sealed: &Sealed) -> Option<String> {
-        let opened = self.may.then(|| self.sealer.open(sealed))?;
+    #[must_use]
+    pub fn open(&self, sealed: &Sealed) -> Option<String> {
+        let opened = self.sealer.as_ref().filter(|_| self.may)?.open(sealed);
         opened
             .inspect_err(|why| {
                 // An erasure is meant; anything else is the operator's to see.
@@ -47,7 +51,10 @@ impl Opener {
     }
 
     /// A stored event, with its texts as far as the caller may read them.
-    pub(super) fn event(&self, recorded: &Recorded) -> Result<api::HistoryEvent, Status> {
+    ///
+    /// # Errors
+    /// [`RunError::Corrupt`], where it cannot be read.
+    pub fn event(&self, recorded: &Recorded) -> Result<api::HistoryEvent, RunError> {
         let corrupt = |reason: String| RunError::Corrupt { stream: recorded.stream.to_string(), reason };
         let stored = duban_projections::stored(recorded);
         let event = duban_codec::to_event(&stored).map_err(|error| corrupt(error.to_string()))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use duban_aggregates::chain::FeedbackPassed;
 use duban_aggregates::clock::{Clock, Status as ClockStands};
-use duban_aggregates::custody::Holder;
+use duban_aggregates::custody::Held;
 use duban_aggregates::gate::{self, Certificate, Gate};
 use duban_aggregates::ids::{MeasureNo, OrderNo, VerdictNo};
 use duban_aggregates::intake::Attachment;
@@ -20,20 +20,19 @@ use duban_projections::{Kept, Row};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
 use jiff::Timestamp;
-use tonic::Status;
 
-use super::list;
 use super::texts::Opener;
 use crate::runner::RunError;
 
 /// A ticket, and what only its events say.
-pub(super) struct Shown {
-    pub(super) ticket: Ticket,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    ticket: Ticket,
     beside: Beside,
 }
 
 /// What the fold has no use for and readers have.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Beside {
     attachments: Vec<Attachment>,
     tasks: BTreeMap<OrderNo, Sealed>,
@@ -45,8 +44,17 @@ struct Beside {
 }
 
 impl Shown {
+    /// The ticket.
+    #[must_use]
+    pub fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
     /// The same after one more event; nothing comes of an event before the intake.
-    pub(super) fn after(shown: Option<Self>, recorded: &Recorded) -> Result<Option<Self>, Status> {
+    ///
+    /// # Errors
+    /// [`RunError::Corrupt`], where it cannot be read.
+    pub fn after(shown: Option<Self>, recorded: &Recorded) -> Result<Option<Self>, RunError> {
         let corrupt = |error: duban_projections::Undecodable| RunError::Corrupt {
             stream: recorded.stream.to_string(),
             reason: error.to_string(),
@@ -94,8 +102,9 @@ impl Shown {
         }
     }
 
-    /// What readers see; `now` ends the last stretch of custody.
-    pub(super) fn view(&self, opener: &Opener, now: Timestamp) -> api::Ticket {
+    /// What readers see, as of a moment: custody is counted up to it.
+    #[must_use]
+    pub fn view(&self, opener: &Opener, moment: Timestamp) -> api::Ticket {
         let ticket = &self.ticket;
         let intake = &ticket.intake;
         api::Ticket {
@@ -138,7 +147,7 @@ impl Shown {
                 since: pause.since.put(),
                 resume_by: pause.resume_by.put(),
             }),
-            custody: custody(ticket, now),
+            custody: custody(ticket, moment),
             gates: self.gates(),
             requests: ticket.requests.iter().map(request).collect(),
             measures: ticket.measures.iter().map(|measure| self.measure(measure, opener)).collect(),
@@ -163,6 +172,7 @@ impl Shown {
             involved: ticket.involved().iter().map(ToString::to_string).collect(),
             rejection_consented: ticket.rejection_consented,
             open_finding: ticket.finding.put(),
+            as_of: moment.put(),
         }
     }
 
@@ -233,7 +243,8 @@ impl Shown {
 }
 
 /// A ticket in a list.
-pub(in crate::grpc) fn summary(row: &Row) -> api::TicketSummary {
+#[must_use]
+pub fn summary(row: &Row) -> api::TicketSummary {
     api::TicketSummary {
         ticket_id: row.ticket.to_string(),
         revision: row.revision,
@@ -242,7 +253,7 @@ pub(in crate::grpc) fn summary(row: &Row) -> api::TicketSummary {
         category: row.category.clone(),
         severity: row.severity.put(),
         taken_in_at: row.taken_in_at.put(),
-        state: list::state(row.ended.as_ref()).into(),
+        state: self::state(row.ended.as_ref()).into(),
         stage: row.stage.put(),
         round: row.round,
         holder: row.holder.clone(),
@@ -254,7 +265,9 @@ pub(in crate::grpc) fn summary(row: &Row) -> api::TicketSummary {
     }
 }
 
-pub(in crate::grpc) fn order_status(status: OrderStands) -> api::OrderStatus {
+/// How an order stands, as answers say it.
+#[must_use]
+pub fn order_status(status: OrderStands) -> api::OrderStatus {
     match status {
         OrderStands::Issued => api::OrderStatus::Issued,
         OrderStands::Accepted => api::OrderStatus::Accepted,
@@ -279,15 +292,20 @@ fn missing(ticket: &Ticket) -> Vec<String> {
     missing
 }
 
-fn clock(clock: &Clock) -> api::ClockView {
-    let (status, met_at) = match clock.status {
+/// How a clock stands, as answers say it, and when it was met.
+pub(super) fn clock_status(status: ClockStands) -> (api::ClockStatus, Option<Timestamp>) {
+    match status {
         ClockStands::Running => (api::ClockStatus::Running, None),
         ClockStands::Paused { .. } => (api::ClockStatus::Paused, None),
         ClockStands::Met { at } => (api::ClockStatus::Met, Some(at)),
         ClockStands::Breached { withdrawn: false } => (api::ClockStatus::Breached, None),
         ClockStands::Breached { withdrawn: true } => (api::ClockStatus::BreachWithdrawn, None),
         ClockStands::Cancelled => (api::ClockStatus::Cancelled, None),
-    };
+    }
+}
+
+pub(super) fn clock(clock: &Clock) -> api::ClockView {
+    let (status, met_at) = clock_status(clock.status);
     let start = &clock.start;
     api::ClockView {
         clock: start.clock.0,
@@ -306,34 +324,35 @@ fn clock(clock: &Clock) -> api::ClockView {
     }
 }
 
-/// Who had it. Nobody's time between an end and a reopening counts nothing, so that the seconds add up to the open time.
-fn custody(ticket: &Ticket, now: Timestamp) -> Vec<api::CustodyStretch> {
-    let stretches = ticket.custody.stretches();
-    let ends = stretches.iter().skip(1).map(|next| Some(next.from_second)).chain([None]);
-    let moment = |second| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
-    stretches
-        .iter()
-        .zip(ends)
-        .map(|(stretch, end)| {
-            let seconds = match stretch.holder {
-                Holder::Nobody => 0,
-                _ => end.unwrap_or(now.as_second()).saturating_sub(stretch.from_second),
-            };
-            api::CustodyStretch {
-                holder: stretch.holder.name().to_owned(),
-                from: moment(stretch.from_second).put(),
-                until: end.map(moment).put(),
-                seconds: u64::try_from(seconds).unwrap_or(0),
-            }
-        })
-        .collect()
+/// Whether a ticket is open, or how it ended, as answers say it.
+#[must_use]
+pub fn state(ended: Option<&End>) -> api::TicketState {
+    match ended {
+        None => api::TicketState::Open,
+        Some(End::Closed) => api::TicketState::Closed,
+        Some(End::Withdrawn) => api::TicketState::Withdrawn,
+        Some(End::Rejected) => api::TicketState::Rejected,
+        Some(End::Merged(_)) => api::TicketState::Merged,
+    }
+}
+
+/// Who had it, up to a moment.
+fn custody(ticket: &Ticket, moment: Timestamp) -> Vec<api::CustodyStretch> {
+    let at = |second| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+    let stretch = |held: Held| api::CustodyStretch {
+        holder: held.holder.name().to_owned(),
+        from: at(held.from_second).put(),
+        until: (!held.is_open).then(|| at(held.until_second)).put(),
+        seconds: u64::try_from(held.seconds()).unwrap_or(0),
+    };
+    ticket.custody.up_to(moment).into_iter().map(stretch).collect()
 }
 
 fn request(request: &duban_aggregates::contact::Request) -> api::RequestView {
     api::RequestView { request: request.outside.put(), owed: request.is_owed() }
 }
 
-fn verdict_view(verdict: &Verdict, opener: &Opener) -> api::VerdictView {
+pub(super) fn verdict_view(verdict: &Verdict, opener: &Opener) -> api::VerdictView {
     let status = match verdict {
         verdict if verdict.reversed => api::VerdictStatus::Reversed,
         verdict if verdict.appealed => api::VerdictStatus::Appealed,
