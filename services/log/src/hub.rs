@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use crate::{Delivery, Error, Feed, Filter, Position, Recorded, Subscription};
 
 /// Most events in one delivery.
-const BATCH_EVENTS: usize = 512;
+pub(crate) const BATCH_EVENTS: usize = 512;
 /// Bytes after which a delivery is full.
-const BATCH_BYTES: usize = 64 * 1024;
+pub(crate) const BATCH_BYTES: usize = 64 * 1024;
 /// Events passed over by a filter before the subscriber is told where to resume.
-const CHECKPOINT_EVERY: u64 = 4096;
+pub(crate) const CHECKPOINT_EVERY: u64 = 4096;
 
 /// Bounds of the shared buffer.
 #[derive(Debug, Clone, Copy)]

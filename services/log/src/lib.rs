@@ -1,6 +1,7 @@
-//! Event logs behind one trait: segmented on disk, and in memory.
+//! Event logs behind one trait: segmented on disk, on a KurrentDB cluster, and in memory.
 //!
-//! [`EventLog`] is the trait, [`SegmentedLog`] the log of record, [`MemoryLog`] the same in memory; both pass [`contract`]. [`Reader`]
+//! [`EventLog`] is the trait, [`SegmentedLog`] the log of record, [`kurrentdb::KurrentLog`] the one that several servers share,
+//! [`MemoryLog`] the same in memory; all pass [`contract`]. [`Reader`]
 //! and [`verify`] read a directory beside a running writer. The log knows nothing of tickets: kinds and tags are text, metadata
 //! and payload are bytes.
 
