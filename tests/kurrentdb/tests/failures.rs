@@ -54,7 +54,7 @@ async fn a_follower_names_the_leader_to_who_wants_it_and_passes_on_for_others() 
     let strict = of_leader(&cluster, follower);
     match strict.append_to_stream("a-1", &at(ExpectedRevision::Any), events(&[1])).await {
         Err(Error::NotLeaderException(named)) => {
-            assert_eq!(named.port, u32::from(cluster.address(leader).port()))
+            assert_eq!(named.port, u32::from(cluster.address(leader).port()));
         }
         other => panic!("{other:?}"),
     }
