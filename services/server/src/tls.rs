@@ -32,7 +32,9 @@ pub enum TlsError {
 /// Chooses the cryptographic provider of this process, once; a choice made before stands. Without it the first TLS
 /// connection panics as soon as a dependency brings a second provider.
 pub fn install_provider() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
+    // The client of a log on a cluster can only be used where it installed the provider itself, the same one; so it always does.
+    let installed = duban_log::kurrentdb::install_tls_provider();
+    if installed.is_err() && rustls::crypto::CryptoProvider::get_default().is_none() {
         // Another thread may have been quicker; its choice is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
@@ -66,6 +68,7 @@ mod tests {
         install_provider();
         install_provider();
         assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+        duban_log::kurrentdb::install_tls_provider().unwrap();
     }
 
     #[test]

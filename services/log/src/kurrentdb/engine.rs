@@ -72,7 +72,9 @@ impl KurrentLog {
         loop {
             let Ok(caught_up) = timeout(patience, engine.take_in(&mut follow)).await else {
                 let size = engine.shared.state.read().head().size;
-                let reason = format!("after {size} events nothing came for {} s", patience.as_secs());
+                let trouble = follow.trouble().unwrap_or("no node could be reached");
+                let reason =
+                    format!("after {size} events nothing came for {} ms: {trouble}", patience.as_millis());
                 return Err(Error::Unavailable { doing: "open the log".to_owned(), reason });
             };
             if caught_up? {

@@ -22,6 +22,8 @@ use crate::{Direction, Position};
 const WINDOW: u32 = 256;
 /// What a task may have ready that nobody has asked for yet.
 const READY_MAX: usize = 256;
+/// Events from the end that are looked at first.
+const LOOK_BACK_FIRST: usize = 8;
 /// Foreign events looked through for one of the log's until it is easier to subscribe anew.
 const LOOK_BACK_MAX: usize = 4 * PAGE;
 /// Silence that is looked into while it is not known whether everything was brought: older servers do not say so.
@@ -71,6 +73,8 @@ pub(super) struct Follow {
     pause: Duration,
     /// When it may subscribe again.
     not_before: Instant,
+    /// Why it last had to.
+    reason: Option<String>,
 }
 
 impl Follow {
@@ -91,7 +95,13 @@ impl Follow {
             redirects: 0,
             pause,
             not_before,
+            reason: None,
         }
+    }
+
+    /// Why the last subscription is over, if nothing came since.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// Notified, it looks whether it misses something.
@@ -142,6 +152,7 @@ impl Follow {
                 },
             };
             tracing::info!(after = self.after.map(Position::get), reason, "following the log's servers anew");
+            self.reason = Some(reason);
             self.pump = None;
             self.dropped.mark_unchanged();
             self.not_before = Instant::now() + self.pause;
@@ -184,6 +195,7 @@ impl Follow {
         self.heard = Instant::now();
         self.pause = self.nodes.options.pause_min;
         self.redirects = 0;
+        self.reason = None;
         match item {
             Item::Event(position, _) if Some(position) <= self.after => return None,
             Item::Event(position, _) => {
@@ -202,7 +214,9 @@ impl Follow {
     async fn look(&mut self) -> Option<String> {
         let (mut from, mut looked) = (None, 0);
         loop {
-            let page = match self.nodes.all_page(from, Direction::Backward, PAGE).await {
+            // Mostly the first few tell.
+            let count = if from.is_none() { LOOK_BACK_FIRST } else { PAGE };
+            let page = match self.nodes.all_page(from, Direction::Backward, count).await {
                 Ok(page) => page,
                 Err(error) => return Some(error.to_string()),
             };

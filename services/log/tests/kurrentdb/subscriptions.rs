@@ -35,6 +35,11 @@ async fn check_flow(flow: Flow, seed: u64) {
     );
     assert!(seen.is_sorted_by(|a, b| a.position < b.position));
     assert_eq!(seen, all(&log, Direction::Forward, &Filter::all(), 1000).await.unwrap());
+    // Also while it catches up, for which the log subscribes anew.
+    cluster.flow_next(flow, 2);
+    let mut late = log.subscribe(Some(seen[0].position), Filter::all()).await.unwrap();
+    assert_eq!(follow(&mut late, written.len() - 1).await, seen[1..]);
+    assert_eq!(late.next().await.unwrap(), Delivery::CaughtUp(log.head().position));
     check(&cluster, &log, &written).await;
 }
 
