@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::badges::Badges;
 use crate::wire::Wire;
@@ -37,8 +37,11 @@ impl Served {
 
     /// The same, with more arguments.
     pub async fn start_with(binary: &Path, directory: &Path, arguments: Vec<OsString>) -> Self {
-        let (child, url) = spawn(binary, directory, &arguments).await;
-        Self { binary: binary.to_owned(), directory: directory.to_owned(), arguments, url, child }
+        let child = spawn(binary, directory, &arguments);
+        let (binary, directory) = (binary.to_owned(), directory.to_owned());
+        let mut served = Self { binary, directory, arguments, url: String::new(), child };
+        served.ready().await;
+        served
     }
 
     /// Its data directory.
@@ -73,9 +76,20 @@ impl Served {
 
     /// Starts it again over the same directory.
     pub async fn restart(&mut self) {
-        let (child, url) = spawn(&self.binary, &self.directory, &self.arguments).await;
-        self.child = child;
-        self.url = url;
+        self.begin();
+        self.ready().await;
+    }
+
+    /// Starts it again, and does not wait: it may be killed before it serves.
+    pub fn begin(&mut self) {
+        self.child = spawn(&self.binary, &self.directory, &self.arguments);
+        self.url.clear();
+    }
+
+    /// Waits until it serves, once after a start.
+    pub async fn ready(&mut self) {
+        let out = self.child.stdout.take().expect("its output is a pipe that nobody has taken");
+        self.url = url(out, &self.directory).await;
     }
 }
 
@@ -85,14 +99,14 @@ pub fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-async fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> (Child, String) {
+fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> Child {
     // What it says goes to a file beside the data, where a test may look for what should not be said.
     let said = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(directory.join("server.log"))
         .expect("the directory of a test can be written");
-    let mut child = Command::new(binary)
+    Command::new(binary)
         .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
         .arg(data(directory))
         .arg("--tokens")
@@ -103,8 +117,12 @@ async fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> (Chil
         .stderr(said)
         .kill_on_drop(true)
         .spawn()
-        .expect("the binary under test starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
+        .expect("the binary under test starts")
+}
+
+/// Where a server serves, once it says so.
+async fn url(out: ChildStdout, directory: &Path) -> String {
+    let mut lines = BufReader::new(out).lines();
     let ready = async {
         while let Some(line) = lines.next_line().await.expect("its output is text") {
             if let Some(address) = line.strip_prefix("ready ") {
@@ -120,8 +138,7 @@ async fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> (Chil
     };
     // Whatever it prints later must not block it.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let url = if address.contains("://") { address } else { format!("http://{address}") };
-    (child, url)
+    if address.contains("://") { address } else { format!("http://{address}") }
 }
 
 /// What a verb did.

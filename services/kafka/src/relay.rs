@@ -272,15 +272,26 @@ impl Session<'_> {
         });
     }
 
+    /// Says how far behind Kafka is, now and then, and whether it answers at all.
     fn tell(&mut self) {
         self.show();
         let (silent, lag) = (self.progress.elapsed(), self.relay.status.borrow().lag());
-        if self.window.is_empty() || silent < SAY_EVERY || self.said.elapsed() < SAY_EVERY {
+        if lag == 0 || self.said.elapsed() < SAY_EVERY {
             return;
         }
         self.said = Instant::now();
-        let (seconds, under_way) = (silent.as_secs(), self.window.len());
-        tracing::warn!(seconds, under_way, lag, "Kafka acknowledges nothing: waiting, nothing is dropped");
+        let under_way = self.window.len();
+        if self.window.is_empty() || silent < SAY_EVERY {
+            tracing::info!(lag, under_way, "events wait to be relayed to Kafka");
+        } else {
+            let seconds = silent.as_secs();
+            tracing::warn!(
+                seconds,
+                under_way,
+                lag,
+                "Kafka acknowledges nothing: waiting, nothing is dropped"
+            );
+        }
     }
 
     /// Waits for what is under way, and keeps how far it has come.

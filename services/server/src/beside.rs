@@ -1,7 +1,7 @@
 //! What runs in the same process beside the services, and is no part of them: Kafka.
 //!
-//! The server knows only when it is its turn: after the read models and before the timers, so that a fact which lies waiting is
-//! there before a deadline that it meets is judged; and then from ready to the drain, before the log is closed.
+//! The server knows only when it is its turn: after the read models and before the timers, so that what happened while the server was
+//! down is known before anything is done by itself (design.md section 4); and then from ready to the drain, before the log is closed.
 
 use std::sync::Arc;
 
