@@ -1,5 +1,7 @@
 //! What an event's stored bytes are in JSON. The log does not read either; whoever opens it says how one becomes the other.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -70,6 +72,15 @@ const BYTES: &str = "bytes";
 const DIGITS: &[u8; 85] =
     b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
+/// Which digit a byte is, and 85 for those that are none: large events are read by it.
+static VALUES: LazyLock<[u8; 256]> = LazyLock::new(|| {
+    let mut values = [85; 256];
+    for (value, &digit) in (0..).zip(DIGITS) {
+        values[usize::from(digit)] = value;
+    }
+    values
+});
+
 fn to_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() / 4 * 5 + 5);
     for group in bytes.chunks(4) {
@@ -88,13 +99,16 @@ fn to_text(bytes: &[u8]) -> String {
 }
 
 fn from_text(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 5 * 4 + 4);
+    let (mut bytes, values) = (Vec::with_capacity(text.len() / 5 * 4 + 4), &*VALUES);
     for group in text.as_bytes().chunks(5) {
         let mut word = 0_u64;
         for n in 0..5 {
             // Digits left out count as the highest: what they add is cut off with the bytes that are not there.
-            let digit = group.get(n).map_or(Some(84), |d| DIGITS.iter().position(|c| c == d))?;
-            word = word * 85 + digit as u64;
+            let digit = group.get(n).map_or(84, |&byte| values[usize::from(byte)]);
+            if digit == 85 {
+                return None;
+            }
+            word = word * 85 + u64::from(digit);
         }
         let word = u32::try_from(word).ok()?.to_be_bytes();
         bytes.extend_from_slice(&word[..group.len().checked_sub(1).filter(|&n| n > 0)?]);
