@@ -21,6 +21,7 @@ mod guard;
 mod names;
 mod nodes;
 mod reads;
+mod registers;
 mod state;
 mod tls;
 mod transcode;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use beside::{Beside, Note};
 pub use engine::KurrentLog;
+pub use registers::KurrentRegisters;
 pub use tls::install_tls_provider;
 pub use transcode::{Json, Plain, Reason, Stored, Transcode};
 

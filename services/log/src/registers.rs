@@ -17,7 +17,7 @@ pub enum Register {
     Holds {
         /// How often it was written, counted from 0.
         revision: u64,
-        /// The value.
+        /// The value, one JSON text.
         value: Bytes,
     },
     /// It was erased, and is never written again.
@@ -35,7 +35,8 @@ pub trait Registers: Send + Sync {
     /// [`Error::Io`], [`Error::Closed`].
     async fn read(&self, name: &StreamName) -> Result<Register, Error>;
 
-    /// Writes a register that is at this revision still. Answers its revision then.
+    /// Writes one JSON text into a register that is at this revision still. Answers its revision then. Writing the same there again
+    /// changes nothing, and answers the same where the engine knows.
     ///
     /// # Errors
     /// [`Error::WrongExpected`] where somebody else has written or erased it meanwhile; [`Error::Io`] and [`Error::Closed`], after

@@ -1,6 +1,7 @@
 //! What an operator decides: a TOML file, flags over it, and the refusals that keep an open door from being served.
 
 mod kafka;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::kafka::{Kafka, Topics};
+pub use self::store::{Store, Url};
 use crate::identity::Expected;
 
 /// Where the server listens when nothing else is said.
@@ -36,6 +38,8 @@ pub struct File {
     pub log: Log,
     /// `[kafka]`
     pub kafka: Option<Kafka>,
+    /// `[store]`
+    pub store: Store,
 }
 
 /// `[tls]`: both files PEM.
@@ -160,6 +164,8 @@ pub struct Flags {
     pub master_key: Option<PathBuf>,
     /// `--signing-key FILE`
     pub signing_key: Option<PathBuf>,
+    /// `--log URL`
+    pub log_url: Option<String>,
     /// `--log-level LEVEL`
     pub log_level: Option<String>,
     /// `--log-format text|json`
@@ -199,6 +205,8 @@ pub struct Config {
     pub log: Log,
     /// Kafka beside the log.
     pub kafka: Option<Kafka>,
+    /// Where the log is.
+    pub store: Store,
 }
 
 /// Why a configuration is refused. Every message says what to change.
@@ -328,6 +336,7 @@ impl Config {
                 format: flags.log_format.unwrap_or(file.log.format),
             },
             kafka: file.kafka,
+            store: Store { url: flags.log_url.map(Url::from).or(file.store.url) },
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod afar;
 mod cache;
+mod carry;
 pub(crate) mod copy;
 mod file;
 mod master;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 use afar::Afar;
 use cache::Cache;
+pub use carry::Carried;
 use file::{Record, State};
 pub use master::MasterKey;
 use master::{Purpose, WRAPPED_LEN, random_key};
@@ -122,6 +124,12 @@ pub enum KeysError {
     /// The keys that several servers share cannot be reached just now, or are not what was written.
     #[error("the keys beside the shared log cannot be used")]
     Afar(#[source] Arc<duban_log::Error>),
+    /// Keys of another store are there, or one that was erased would come back.
+    #[error("{place} holds other keys than those that were to be put there: nothing of them was changed")]
+    OtherKeys {
+        /// Where.
+        place: String,
+    },
     /// The operating system gave no randomness, or the cipher refused.
     #[error("the cryptographic library failed")]
     Crypto,

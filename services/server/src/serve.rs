@@ -1,6 +1,7 @@
 //! The whole server, put together: opened, served, stopped. The command line, the demo and the tests start the same one.
 
 mod erasures;
+mod ground;
 mod router;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
+pub use self::ground::{Ground, STREAM_PREFIXES, connect};
 use crate::beside::{Beside, Host};
 use crate::config::{Config, Identity};
 use crate::days::Days;
@@ -98,15 +100,6 @@ pub enum ServeError {
     NoTokens,
 }
 
-/// A log that several servers share, and what lies beside it.
-#[derive(Clone)]
-pub struct Ground {
-    /// The log.
-    pub log: Arc<dyn EventLog>,
-    /// The registers beside it.
-    pub registers: Arc<dyn Registers>,
-}
-
 /// How to start a server.
 pub struct Server;
 
@@ -144,7 +137,10 @@ impl Server {
         progress: Arc<dyn Progress>,
         beside: Option<Arc<dyn Beside>>,
     ) -> Result<Running, ServeError> {
-        let opened = open(&config).await?;
+        let opened = match &config.store.url {
+            Some(url) => open_on(&config, ground::connect(url.reveal()).await?).await?,
+            None => open(&config).await?,
+        };
         Self::start_over(config, clock, progress, beside, opened).await
     }
 
@@ -555,7 +551,7 @@ async fn run_beside(beside: Option<Arc<dyn Beside>>, lease: Arc<Lease>, host: Ho
         loop {
             beside.leads(*held.borrow_and_update());
             if held.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     };

@@ -18,7 +18,7 @@ use crate::{Direction, Error, Expected, StreamName};
 /// Streams beside the log. Nothing here is in the tree, in reads or in subscriptions.
 #[derive(Clone)]
 pub struct Beside {
-    nodes: Arc<Nodes>,
+    pub(super) nodes: Arc<Nodes>,
     names: Names,
 }
 
@@ -40,7 +40,7 @@ impl Beside {
         Self { nodes, names }
     }
 
-    fn name(&self, stream: &StreamName) -> Result<String, Error> {
+    pub(super) fn name(&self, stream: &StreamName) -> Result<String, Error> {
         let full = self.names.full(stream);
         if self.names.ours(&full) || full.starts_with('$') {
             return Err(Error::invalid("stream name", format!("{stream} is the log's, or the servers' own")));

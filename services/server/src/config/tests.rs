@@ -77,6 +77,7 @@ fn flags_go_before_the_file() {
         listen: Some("127.0.0.1:1".parse().unwrap()),
         master_key: Some("m".into()),
         signing_key: Some("s".into()),
+        log_url: Some("esdb://user:secret@one:2113,two:2113".into()),
         log_level: Some("warn".into()),
         log_format: Some(LogFormat::Text),
         ..Flags::default()
@@ -84,8 +85,13 @@ fn flags_go_before_the_file() {
     let config = Config::resolve(read(WHOLE).unwrap(), flags).unwrap();
     assert_eq!(config.data, Path::new("elsewhere"));
     assert_eq!(config.listen.to_string(), "127.0.0.1:1");
-    assert_eq!((config.master_key, config.signing_key), (Some("m".into()), Some("s".into())));
+    let keys = (config.master_key.clone(), config.signing_key.clone());
+    assert_eq!(keys, (Some("m".into()), Some("s".into())));
     assert_eq!(config.log, Log { level: "warn".into(), format: LogFormat::Text });
+    let url = config.store.url.clone().unwrap();
+    assert_eq!(url.reveal(), "esdb://user:secret@one:2113,two:2113");
+    let shown = format!("{url} {config:?} {}", serde_json::to_string(&config).unwrap());
+    assert!(!shown.contains("secret") && shown.contains("esdb://one:2113,two:2113"), "{shown}");
 }
 
 #[test]

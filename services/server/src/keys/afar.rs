@@ -10,18 +10,16 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::hmac;
 use duban_aggregates::ids::CustomerId;
-use duban_log::{Error, Expected, Register, Registers, StreamName};
+use duban_log::{Error, Expected, Register, Registers};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use uuid::Uuid;
 
 use super::cache::Cache;
-use super::master::{Purpose, WRAPPED_LEN, random_key};
+use super::carry::{INDEX, failed, name, register, unwritten, written};
+use super::master::{Purpose, random_key};
 use super::{CACHED_MAX, CustomerKey, KeysError, MasterKey};
-
-/// The register of the key behind the keyed hashes.
-const INDEX: &str = "duban-index-key";
 
 /// Registers written at once where many keys are made.
 const AT_ONCE: usize = 64;
@@ -42,22 +40,13 @@ struct Known {
     erased: HashSet<Uuid>,
 }
 
-fn failed(error: Error) -> KeysError {
-    KeysError::Afar(Arc::new(error))
-}
-
-/// The register of a customer's key.
-fn register(customer: CustomerId) -> Result<StreamName, KeysError> {
-    StreamName::new(format!("duban-key-{customer}")).map_err(failed)
-}
-
 impl Afar {
     pub(super) async fn open(
         registers: Arc<dyn Registers>,
         data: &Path,
         master_file: Option<&Path>,
     ) -> Result<(Self, hmac::Key), KeysError> {
-        let name = StreamName::new(INDEX).map_err(failed)?;
+        let name = name(INDEX)?;
         let dir = data.join("keys");
         let mut found = registers.read(&name).await.map_err(failed)?;
         let master = if found == Register::Empty {
@@ -73,7 +62,7 @@ impl Afar {
         };
         if found == Register::Empty {
             let wrapped = master.wrap(Purpose::Index, &*random_key()?)?;
-            match registers.write(&name, Expected::NoStream, wrapped.to_vec().into()).await {
+            match registers.write(&name, Expected::NoStream, written(&wrapped)).await {
                 // Written, or somebody else was faster: what is there now counts for all.
                 Ok(_) | Err(Error::WrongExpected { .. }) => {}
                 Err(error) => return Err(failed(error)),
@@ -82,7 +71,7 @@ impl Afar {
         }
         let wrong = || KeysError::WrongMaster { path: INDEX.into() };
         let Register::Holds { value, .. } = found else { return Err(wrong()) };
-        let wrapped: [u8; WRAPPED_LEN] = value.as_ref().try_into().map_err(|_| wrong())?;
+        let wrapped = unwritten(&value).ok_or_else(wrong)?;
         let index_key = master.unwrap(Purpose::Index, &wrapped).ok_or_else(wrong)?;
         let index_key = hmac::Key::new(hmac::HMAC_SHA256, &*index_key);
         let known = Mutex::new(Known { cache: Cache::new(CACHED_MAX), erased: HashSet::new() });
@@ -109,7 +98,7 @@ impl Afar {
                 found => return found,
             }
             let wrapped = self.master.wrap(Purpose::Customer(customer.0.into_bytes()), &*random_key()?)?;
-            match self.registers.write(&name, Expected::NoStream, wrapped.to_vec().into()).await {
+            match self.registers.write(&name, Expected::NoStream, written(&wrapped)).await {
                 // What is there is read again before it is used, also where it was written here: an answer that got lost may
                 // have been another's.
                 Ok(_) | Err(Error::WrongExpected { .. }) => {}
@@ -151,7 +140,7 @@ impl Afar {
             Register::Holds { value, .. } => value,
         };
         let damaged = || KeysError::DamagedKey(customer);
-        let wrapped: [u8; WRAPPED_LEN] = value.as_ref().try_into().map_err(|_| damaged())?;
+        let wrapped = unwritten(&value).ok_or_else(damaged)?;
         let key =
             self.master.unwrap(Purpose::Customer(customer.0.into_bytes()), &wrapped).ok_or_else(damaged)?;
         let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| KeysError::Crypto)?;

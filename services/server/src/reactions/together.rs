@@ -55,7 +55,8 @@ impl Together {
     }
 
     async fn write(&self, revision: Option<u64>, position: Position) -> Result<(), Error> {
-        let value = position.get().to_be_bytes().to_vec();
+        // As text, as 64-bit integers are in JSON that others may read.
+        let value = format!("\"{position}\"");
         match self.registers.write(&StreamName::new(NAME)?, Expected::after(revision), value.into()).await {
             Ok(revision) => {
                 self.noted.lock().revision = Some(revision);
@@ -71,8 +72,9 @@ impl Together {
         let (revision, position) = match self.registers.read(&StreamName::new(NAME)?).await? {
             Register::Empty | Register::Erased => (None, None),
             Register::Holds { revision, value } => {
-                let raw = value.as_ref().try_into().map(u64::from_be_bytes);
-                (Some(revision), raw.ok().map(Position::new))
+                let raw: Option<u64> =
+                    serde_json::from_slice::<String>(&value).ok().and_then(|text| text.parse().ok());
+                (Some(revision), raw.map(Position::new))
             }
         };
         self.noted.lock().revision = revision;
