@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     backup, bench, check, conformance, demo_verb, drive_verb, erase, export, generate, history, import, keys,
-    projections, replay, serve, watch,
+    migrate, projections, replay, serve, watch,
 };
 
 /// The whole command line.
@@ -74,6 +74,8 @@ pub(crate) enum Verb {
     Erase(erase::Args),
     /// Show how the read models stand, or build them anew
     Projections(projections::Args),
+    /// Carry a whole log from a data directory to a cluster, or back
+    Migrate(migrate::Args),
     /// Measure the log, replay, verification or the fan-out on this machine
     Bench(bench::Args),
 }
@@ -84,6 +86,18 @@ pub(crate) struct Data {
     /// The data directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+}
+
+/// A log: in a data directory, or on a cluster.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Logged {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The cluster that holds the log: esdb://HOST:PORT,…
+    #[arg(long, value_name = "URL")]
+    pub(crate) log: Option<String>,
 }
 
 /// Where the master key is, for verbs that seal or open texts.

@@ -4,6 +4,7 @@
 //! It is a library so that the tests drive departments through the same client, and start the same program as their own:
 //! cargo builds a package's binaries for that package's tests alone.
 
+mod afar;
 mod args;
 mod backup;
 mod bench;
@@ -23,6 +24,7 @@ mod generate;
 mod history;
 mod import;
 mod keys;
+mod migrate;
 mod mining;
 mod output;
 mod progress;
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Verb::Keys(args) => keys::run(args, output),
         Verb::Erase(args) => erase::run(args, output),
         Verb::Projections(args) => projections::run(args, output),
+        Verb::Migrate(args) => migrate::run(args, output),
         Verb::Bench(args) => bench::run(args, output),
     };
     failure::exit(&outcome)

@@ -21,12 +21,15 @@ use crate::progress::Bars;
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  duban serve --dev --data ./data --tokens ./tokens\n  duban serve --config /etc/duban/duban.toml\n\nPrints `ready ADDR` on stdout when it serves. With --dev a throw-away key signs a token a role, which are printed as\n`token ROLE UNIT TOKEN` after it (and kept in FILE with --tokens).\nExit status: 0 stopped as asked, 1 it could not go on, 2 wrong use."
+    after_help = "Examples:\n  duban serve --dev --data ./data --tokens ./tokens\n  duban serve --config /etc/duban/duban.toml\n  duban serve --config /etc/duban/duban.toml --log esdb://one:2113,two:2113,three:2113\n\nServers over one --log share its tickets, and any of them takes any command; each has a data directory of its own, for its read models,\nand all have the same --master-key and --signing-key. What needs one only, timers among it, one of them does at a time.\n\nPrints `ready ADDR` on stdout when it serves. With --dev a throw-away key signs a token a role, which are printed as\n`token ROLE UNIT TOKEN` after it (and kept in FILE with --tokens).\nExit status: 0 stopped as asked, 1 it could not go on, 2 wrong use."
 )]
 pub(crate) struct Args {
     /// The data directory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The cluster that holds the log, which several servers share: esdb://HOST:PORT,…; without it the log is in the data directory
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
     /// Address and port
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -63,6 +66,7 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
         virtual_clock: false,
         master_key: args.master_key.clone(),
         signing_key: args.signing_key.clone(),
+        log_url: args.log.clone(),
         log_level: args.log_level.clone(),
         log_format: args.log_json.then_some(LogFormat::Json),
     };

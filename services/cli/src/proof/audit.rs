@@ -75,13 +75,13 @@ impl Audit {
 }
 
 /// What somebody says that a beginning of the log is.
-struct Claim {
-    name: String,
-    size: u64,
+pub(super) struct Claim {
+    pub(super) name: String,
+    pub(super) size: u64,
     root: Hash,
     streams: Option<(u64, Hash)>,
     /// It was kept elsewhere, or is signed with a key that was given.
-    trusted: bool,
+    pub(super) trusted: bool,
     /// Where it does not hold, the first event that is not as it was lies before here: what nobody outside answers for may itself
     /// have been written anew.
     until: u64,
@@ -106,27 +106,7 @@ pub fn audit(
         days.look(view, place);
         Ok::<_, Error>(ControlFlow::Continue(()))
     })?;
-    let Days { mut claims, found: bad_day, last, count, .. } = days;
-    let mut problems = Vec::new();
-    for kept in kept {
-        let trusted = match &kept.signed {
-            Some(signed) if !keys.is_empty() => match signed_by(keys, signed) {
-                Ok(()) => true,
-                Err(reason) => {
-                    problems.push(format!("the head in {} {reason}", kept.name));
-                    false
-                }
-            },
-            _ => true,
-        };
-        if trusted {
-            let streams = kept.signed.map(|signed| (signed.head.streams, signed.head.streams_root));
-            let name = format!("the head in {}", kept.name);
-            claims.push(Claim { name, size: kept.size, root: kept.root, streams, trusted, until: kept.size });
-        }
-    }
-    claims.sort_by_key(|claim| claim.size);
-    problems.extend(contradictions(&claims));
+    let Claimed { claims, problems, bad_day, last, count } = claimed(days, kept, keys);
     let (proven, rewritten) = compare(&**disk, &claims, sound, progress)?;
     let broken = read.or_else(|| report.damage.clone()).map(|damage| Found {
         since: proven,
@@ -154,6 +134,43 @@ pub fn audit(
     Ok(Audit { report, found, problems, days: count, last, proven })
 }
 
+/// Everything that is said of beginnings of the log.
+pub(super) struct Claimed {
+    /// By the heads in the log and those that were kept, the smallest first.
+    pub(super) claims: Vec<Claim>,
+    /// What is wrong with heads that were given.
+    pub(super) problems: Vec<String>,
+    /// A day's head that does not stand by itself.
+    pub(super) bad_day: Option<Found>,
+    pub(super) last: Option<SignedHead>,
+    pub(super) count: u64,
+}
+
+pub(super) fn claimed(days: Days<'_>, kept: &[Kept], keys: &[PublicKey]) -> Claimed {
+    let Days { mut claims, found: bad_day, last, count, .. } = days;
+    let mut problems = Vec::new();
+    for kept in kept {
+        let trusted = match &kept.signed {
+            Some(signed) if !keys.is_empty() => match signed_by(keys, signed) {
+                Ok(()) => true,
+                Err(reason) => {
+                    problems.push(format!("the head in {} {reason}", kept.name));
+                    false
+                }
+            },
+            _ => true,
+        };
+        if trusted {
+            let streams = kept.signed.map(|signed| (signed.head.streams, signed.head.streams_root));
+            let name = format!("the head in {}", kept.name);
+            claims.push(Claim { name, size: kept.size, root: kept.root, streams, trusted, until: kept.size });
+        }
+    }
+    claims.sort_by_key(|claim| claim.size);
+    problems.extend(contradictions(&claims));
+    Claimed { claims, problems, bad_day, last, count }
+}
+
 /// Whether one of these keys signed a head; else why not.
 pub(crate) fn signed_by(keys: &[PublicKey], signed: &SignedHead) -> Result<(), String> {
     match keys.iter().find(|key| key.id() == signed.key) {
@@ -177,7 +194,7 @@ fn contradictions(claims: &[Claim]) -> Vec<String> {
 
 /// The days' heads in the log, as they are met.
 #[derive(Default)]
-struct Days<'k> {
+pub(super) struct Days<'k> {
     keys: &'k [PublicKey],
     claims: Vec<Claim>,
     last: Option<SignedHead>,
@@ -185,13 +202,21 @@ struct Days<'k> {
     found: Option<Found>,
 }
 
-impl Days<'_> {
+impl<'k> Days<'k> {
+    pub(super) fn signed_with(keys: &'k [PublicKey]) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
     fn look(&mut self, view: &View<'_>, place: Place) {
-        if view.stream != office::STREAM || view.kind != types::OFFICE_DAY_CLOSED {
+        self.look_at(view.stream, view.kind, view.payload, view.position.get(), place);
+    }
+
+    /// Looks at an event before which so many others lie.
+    pub(super) fn look_at(&mut self, stream: &str, kind: &str, payload: &[u8], position: u64, place: Place) {
+        if stream != office::STREAM || kind != types::OFFICE_DAY_CLOSED {
             return;
         }
-        let position = view.position.get();
-        let reason = match duban_codec::decode_office(view.kind, view.payload) {
+        let reason = match duban_codec::decode_office(kind, payload) {
             Ok(office::Event::DayClosed(signed)) => self.take(&signed, position).err(),
             Err(error) => Some(format!("cannot be read: {error}")),
         };
@@ -238,7 +263,7 @@ fn compare(
     let claims: Vec<_> = claims.iter().filter(|claim| claim.size <= sound).collect();
     let Some(last) = claims.last() else { return Ok((0, None)) };
     let with_streams = claims.iter().any(|claim| claim.streams.is_some());
-    let mut against = Against { claims: &claims, proven: 0, start: None, found: None };
+    let mut against = Against::new(&claims);
     let (mut frontier, mut streams) = (Frontier::default(), StreamTree::default());
     against.hold(&frontier, &streams);
     scan_sound(disk, last.size, |view, place| {
@@ -260,17 +285,21 @@ fn compare(
     Ok((against.proven, against.found))
 }
 
-struct Against<'c> {
+pub(super) struct Against<'c> {
     /// Those that were not reached yet.
     claims: &'c [&'c Claim],
-    proven: u64,
+    pub(super) proven: u64,
     /// Where the first event lies that is not proven.
-    start: Option<Place>,
-    found: Option<Found>,
+    pub(super) start: Option<Place>,
+    pub(super) found: Option<Found>,
 }
 
-impl Against<'_> {
-    fn hold(&mut self, frontier: &Frontier, streams: &StreamTree) {
+impl<'c> Against<'c> {
+    pub(super) fn new(claims: &'c [&'c Claim]) -> Self {
+        Self { claims, proven: 0, start: None, found: None }
+    }
+
+    pub(super) fn hold(&mut self, frontier: &Frontier, streams: &StreamTree) {
         let mut proven = self.proven;
         while let Some((claim, rest)) = self.claims.split_first()
             && claim.size == frontier.size()
