@@ -5,7 +5,7 @@
 //! - [`script`] and [`commands`] are the departments' commands, one after the other, from intake to certificate.
 //! - [`inside`] starts a server in this process on a clock moved by hand; [`outside`] starts the built binary.
 //! - [`histories`] reads everything that happened, to be compared with what was read before.
-//! - [`survival`], [`backups`], [`load`], [`reads`], [`pasts`] and [`kafka`] are what the binaries of the same names do.
+//! - [`survival`], [`together`], [`backups`], [`load`], [`reads`], [`pasts`] and [`kafka`] are what the binaries of the same names do.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -26,4 +26,5 @@ pub mod refusal;
 pub mod repository;
 pub mod script;
 pub mod survival;
+pub mod together;
 pub mod wire;

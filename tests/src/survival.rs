@@ -69,9 +69,9 @@ pub struct Outcome {
 
 /// An answer, and the command that it answered.
 #[derive(Clone, Debug)]
-struct Acknowledged {
-    sent: Sent,
-    answer: CommandResponse,
+pub(crate) struct Acknowledged {
+    pub(crate) sent: Sent,
+    pub(crate) answer: CommandResponse,
 }
 
 /// What all clients share.
@@ -242,7 +242,7 @@ fn command_of(event: &HistoryEvent) -> Option<Uuid> {
 }
 
 /// What was acknowledged is there: at that revision and position, by that command.
-fn stands(one: &Acknowledged, events: &[HistoryEvent]) -> Result<(), String> {
+pub(crate) fn stands(one: &Acknowledged, events: &[HistoryEvent]) -> Result<(), String> {
     let Acknowledged { sent, answer } = one;
     let what = format!("{} {} of {} at revision {}", sent.method, sent.command, sent.ticket, answer.revision);
     let found = events
@@ -293,7 +293,7 @@ async fn check_all(shared: &Shared, wire: &Wire, outcome: &mut Outcome) {
 }
 
 /// What happened more than once in a ticket: an event's id again, a gap, or a command whose events do not stand together.
-fn repeats(ticket: &str, events: &[HistoryEvent], ids: &mut HashSet<String>) -> Vec<String> {
+pub(crate) fn repeats(ticket: &str, events: &[HistoryEvent], ids: &mut HashSet<String>) -> Vec<String> {
     let mut problems = Vec::new();
     let mut last_of: HashMap<Uuid, usize> = HashMap::new();
     let mut types_of: HashMap<Uuid, Vec<String>> = HashMap::new();
