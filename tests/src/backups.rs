@@ -143,7 +143,8 @@ pub async fn back_up(plan: &Plan, progress: impl Fn(&Outcome)) -> Outcome {
             break;
         }
         if round % 2 == 1 {
-            let within = outcome.backup_milliseconds_max.max(20);
+            // Later backups add little, and take a part of the time that the first one did.
+            let within = (outcome.backup_milliseconds_max / 3).max(20);
             run.kill_one(&mut random, within, &mut outcome).await;
         }
         let before = shared.acknowledged.lock().await.clone();
