@@ -54,6 +54,13 @@ fn help_shows_examples_and_wrong_use_is_status_2() {
         &["generate", "--data", text(&nowhere), "--tickets", "0", "--seed", "1"],
         &["bench", "replay", "--data", text(&nowhere)],
         &["import", "--data", text(&nowhere), "--mapping", "no.toml", "no.csv"],
+        &["conformance"],
+        &["conformance", "--data", text(&nowhere)],
+        &["conformance", "--data", text(&nowhere), "--pattern", "conforms"],
+        &["export", "--data", text(&nowhere), "--out", "histories.xes"],
+        &["export", "--all", "--data", text(&nowhere), "--out", "histories.xes"],
+        &["export", ticket, "--all", "--format", "xes", "--data", text(&nowhere), "--out", "histories.xes"],
+        &["export", ticket, "--format", "xes", "--data", text(&nowhere), "--out", "histories.xes"],
     ] {
         let output = status(args, 2);
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
@@ -152,6 +159,74 @@ fn an_imported_ticket_has_a_history_in_text_and_json() {
     status(&["history", &id, "--data", text(&data), "--at", "2025-01-01"], 2);
     status(&["history", &id, "--data", text(&data), "--at", "2026-03-02T09:00"], 0);
     status(&["history", &id, "--data", text(&data), "--revision", "0"], 0);
+}
+
+/// Two cases of another system: one in order as far as it goes, one whose reply comes twice.
+const STEPS: &str = "case,what,at,who\n\
+    1,look,2026-03-02 09:00,e1\n1,send,2026-03-02 10:00,e2\n1,solve,2026-03-02 11:00,e3\n\
+    2,look,2026-03-02 09:00,e1\n2,send,2026-03-02 10:00,e2\n2,solve,2026-03-02 11:00,e3\n2,solve,2026-03-02 11:00,e3\n";
+
+#[test]
+fn histories_of_ours_and_of_others_are_held_against_the_chain_and_exported_for_other_tools() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let (data, mapping, input) = (at("data"), at("m.toml"), at("rows.csv"));
+    json(&["generate", "--data", text(&data), "--tickets", "10", "--seed", "5"], 0);
+    std::fs::write(
+        &mapping,
+        "name = \"elsewhere\"\nrows = \"steps\"\n[time]\nzone = \"+08:00\"\n\
+         occurred_at = { column = \"at\", formats = [\"%Y-%m-%d %H:%M\"] }\n\
+         [step]\ncase = \"{case}\"\nactivity = \"{what}\"\nresource = \"{who}\"\n\
+         stage = { text = \"{what}\", table = \"stage\" }\n\
+         [table.stage]\nlook = \"investigate\"\nsend = \"dispatch\"\nsolve = \"reply\"\n",
+    )
+    .unwrap();
+    std::fs::write(&input, STEPS).unwrap();
+    let import = ["import", "--data", text(&data), "--mapping", text(&mapping), text(&input)];
+    for (added, known) in [(7, 0), (0, 7)] {
+        let answer = json(&import, 0);
+        assert_eq!((&answer["read"], &answer["histories"]), (&7.into(), &2.into()));
+        assert_eq!((&answer["added"], &answer["known"]), (&added.into(), &known.into()));
+    }
+
+    let table = json(&["conformance", "--data", text(&data)], 0);
+    assert_eq!(
+        (&table["ok"], &table["histories"], &table["deviating"]),
+        (&true.into(), &12.into(), &1.into())
+    );
+    let rows = table["patterns"].as_array().unwrap();
+    assert_eq!(rows.iter().filter_map(|row| row["histories"].as_u64()).sum::<u64>(), 12);
+    let foreign = json(&["conformance", "--data", text(&data), "--origin", "imported/elsewhere"], 0);
+    assert_eq!((&foreign["histories"], &foreign["conforming"]), (&2.into(), &1.into()));
+    let listed = json(&["conformance", "--data", text(&data), "--histories"], 0);
+    assert_eq!((&listed["case"], &listed["pattern"]), (&"2".into(), &"repeated reply".into()));
+    assert_eq!(
+        listed["deviations"][0],
+        serde_json::json!({"how": "repeated", "stage": "reply", "revision": 3})
+    );
+    let told = String::from_utf8(status(&["conformance", "--data", text(&data)], 0).stdout).unwrap();
+    assert!(told.contains("12 histories: 11 conform, 1 deviate") && told.ends_with("ok\n"), "{told}");
+
+    let out = at("histories");
+    for (format, streams, cases) in [("xes", "all", 12), ("ocel", "ours", 10), ("ocel", "imported", 2)] {
+        let args = [
+            "export",
+            "--all",
+            "--format",
+            format,
+            "--streams",
+            streams,
+            "--data",
+            text(&data),
+            "--out",
+            text(&out),
+        ];
+        let answer = json(&args, 0);
+        assert_eq!((&answer["format"], &answer["cases"]), (&format.into(), &cases.into()));
+        assert_eq!(answer["bytes"].as_u64(), Some(out.metadata().unwrap().len()));
+    }
+    let replayed = json(&["replay", "--data", text(&data)], 0);
+    assert_eq!((&replayed["ok"], &replayed["tickets"]), (&true.into(), &10.into()));
 }
 
 /// The one ticket's id: in the log's bytes, behind its stream's prefix.
