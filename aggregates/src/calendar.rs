@@ -243,6 +243,28 @@ impl Calendar {
         calendar
     }
 
+    /// The calendar as a file that reads as the same calendar; days stand under their own year, one a line.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let escaped = |letter: char| match letter {
+            '"' | '\\' => format!("\\{letter}"),
+            control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
+            other => other.to_string(),
+        };
+        let version: String = self.version.chars().map(escaped).collect();
+        let mut text = format!("version = \"{version}\"\n");
+        for year in &self.years {
+            let of_year = self.days.iter().filter(|(date, _)| date.year() == *year);
+            let days = of_year.map(|(date, working)| {
+                let day = date.strftime("%m-%d");
+                let says = if *working { format!("work = [\"{day}\"]") } else { format!("off = \"{day}\"") };
+                format!("    {{ name = \"\", {says} }},\n")
+            });
+            text += &format!("\n[[year]]\nyear = {year}\nholidays = [\n{}]\n", days.collect::<String>());
+        }
+        text
+    }
+
     /// The years whose holidays are published, ascending.
     pub fn years(&self) -> impl DoubleEndedIterator<Item = i16> + '_ {
         self.years.iter().copied()
@@ -371,6 +393,17 @@ mod tests {
     fn at(text: &str) -> Timestamp {
         let civil: jiff::civil::DateTime = text.parse().unwrap();
         SHANGHAI.to_timestamp(civil).unwrap()
+    }
+
+    #[test]
+    fn a_calendar_written_as_a_file_is_read_as_the_same_calendar() {
+        let calendar = Calendar::cn();
+        assert_eq!(Calendar::parse(&calendar.to_toml()).unwrap(), *calendar);
+        let more = "version = \"cn \\\"2027\\\"\"\n[[year]]\nyear = 2027\nholidays = [{ name = \"元旦\", off = \"01-01/01-03\", work = [\"01-09\"] }]";
+        let extended = calendar.extended_by(&Calendar::parse(more).unwrap());
+        assert_eq!(Calendar::parse(&extended.to_toml()).unwrap(), extended);
+        assert_eq!(extended.version, "cn \"2027\"");
+        assert!(extended.is_working_day(date(2027, 1, 9)) && !extended.is_working_day(date(2026, 10, 7)));
     }
 
     #[test]

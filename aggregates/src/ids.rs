@@ -77,6 +77,8 @@ uuid_ids! {
     ProblemId;
     /// A cut-over notice 割接通知.
     NoticeId;
+    /// An emergency 应急.
+    EmergencyId;
     /// A foreign history: a case of another system.
     HistoryId;
 }

@@ -11,6 +11,8 @@ pub mod contact;
 pub mod custody;
 pub mod customer;
 pub mod deadline;
+pub mod edition;
+pub mod emergency;
 pub mod explain;
 pub mod fault;
 pub mod gate;
@@ -32,6 +34,7 @@ pub mod sealed;
 pub mod state;
 mod steps;
 pub mod ticket;
+pub mod trial;
 pub mod verdict;
 
 pub use steps::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};

@@ -9,6 +9,10 @@
 //!
 //! [`Policy::lookup`] prefers the operator's entries and falls back to the law; [`Policy::floor`] gives the law alone:
 //! the province's entry, else the national one.
+//!
+//! A file may extend others (`extends`): what it does not say is theirs, and an entry of its own takes the place of theirs
+//! with the same clock and conditions. An edition never changes: another text is another version. The policy in force
+//! carries the other editions that are known ([`Policy::knowing`]), since clocks stay under the edition that started them.
 
 mod file;
 mod floor;
@@ -167,6 +171,32 @@ pub struct Constants {
     pub draw_percent: u32,
 }
 
+/// Money that the operator promises beyond the law, in fen (domain.md section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promise {
+    /// For an install that is late, once.
+    pub late_install_fen: u64,
+    /// For a repair that is late, for each begun day.
+    pub late_repair_fen_a_day: u64,
+    /// For a repair that is late, at the most.
+    pub late_repair_fen_max: u64,
+}
+
+impl Promise {
+    /// What a late install owes beside the `statutory_fen` of the law: nothing is compensated twice.
+    pub fn late_install(&self, statutory_fen: u64) -> u64 {
+        self.late_install_fen.saturating_sub(statutory_fen)
+    }
+
+    /// What a repair that is late by so many begun days owes beside the `statutory_fen` of the law.
+    pub fn late_repair(&self, days: u32, statutory_fen: u64) -> u64 {
+        let promised =
+            self.late_repair_fen_a_day.saturating_mul(u64::from(days)).min(self.late_repair_fen_max);
+        promised.saturating_sub(statutory_fen)
+    }
+}
+
 /// The conditions of an entry; `None` does not ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Conditions {
@@ -182,12 +212,37 @@ struct Conditions {
     kind: Option<Kind>,
 }
 
-/// An entry with its conditions and its line in the file.
+/// Where an entry stands: a line, counted from 1, and the edition where that is one that the file extends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The extended edition whose file it is a line of; none for the file itself.
+    pub edition: Option<Arc<str>>,
+}
+
+impl Place {
+    /// A line of the file itself.
+    pub fn line(line: usize) -> Self {
+        Self { line, edition: None }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.edition {
+            Some(edition) => write!(f, "line {} of {edition}", self.line),
+            None => write!(f, "line {}", self.line),
+        }
+    }
+}
+
+/// An entry with its conditions and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     conditions: Conditions,
     entry: Entry,
-    line: usize,
+    place: Place,
 }
 
 /// A point that conditions are asked about. `None` is a value that no entry names.
@@ -260,6 +315,23 @@ fn is_under(path: &str, node: &str) -> bool {
     path.strip_prefix(node).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// What ships, each after the editions that it extends.
+static SHIPPED: LazyLock<[Arc<Policy>; 5]> = LazyLock::new(|| {
+    let read = |text: &str, known: &[Arc<Policy>]| {
+        let known = |version: &str| known.iter().find(|policy| policy.version == version).map(Arc::clone);
+        Arc::new(file::parse(text, &known).expect("a test reads every policy that ships"))
+    };
+    let national = read(include_str!("../data/policy-cn-national.toml"), &[]);
+    let on_national = |text| read(text, std::slice::from_ref(&national));
+    [
+        Arc::clone(&national),
+        on_national(include_str!("../data/policy-cn-henan.toml")),
+        on_national(include_str!("../data/policy-cn-chongqing.toml")),
+        on_national(include_str!("../data/policy-operator-promise.toml")),
+        on_national(include_str!("../data/policy-emergency.toml")),
+    ]
+});
+
 /// A policy file, read and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -267,8 +339,16 @@ pub struct Policy {
     pub version: String,
     /// Chinese title.
     pub title: String,
+    /// Never in force: an emergency names it for the tickets that are taken in while it lasts (domain.md section 9).
+    pub emergency: bool,
+    /// The editions that it extends.
+    pub extends: Vec<String>,
     /// Numbers of the procedure.
     pub constants: Constants,
+    /// Money promised beyond the law, where any is.
+    pub promise: Option<Promise>,
+    text: Arc<str>,
+    others: BTreeMap<String, Arc<Policy>>,
     categories: BTreeMap<String, Category>,
     units: BTreeMap<String, Unit>,
     entries: Vec<Rule>,
@@ -277,26 +357,82 @@ pub struct Policy {
 
 impl Policy {
     /// The national policy that ships with this crate, `cn-national-1`.
-    ///
-    /// # Panics
-    ///
-    /// Never: a test reads the embedded file.
     pub fn cn_national() -> Arc<Self> {
-        static NATIONAL: LazyLock<Arc<Policy>> = LazyLock::new(|| {
-            let text = include_str!("../data/policy-cn-national.toml");
-            Arc::new(Policy::parse(text).expect("the embedded policy is valid"))
-        });
-        Arc::clone(&NATIONAL)
+        let [national, ..] = &*SHIPPED;
+        Arc::clone(national)
     }
 
-    /// Reads a policy file and checks it (the format is described in `data/policy-cn-national.toml`).
+    /// The editions that ship with this crate: the national one, the provinces' of Henan and Chongqing, and
+    /// examples of an operator's promise and of an emergency's edition.
+    pub fn shipped() -> impl Iterator<Item = Arc<Self>> {
+        SHIPPED.iter().map(Arc::clone)
+    }
+
+    /// The shipped edition of this version.
+    pub fn shipped_as(version: &str) -> Option<Arc<Self>> {
+        Self::shipped().find(|policy| policy.version == version)
+    }
+
+    /// Reads a policy file and checks it (the format is described in `data/policy-cn-national.toml`). It may extend
+    /// editions that ship.
     ///
     /// # Errors
     ///
     /// [`PolicyError`], with the line, for anything that is not a consistent policy. Whether it keeps the law is
-    /// another question: [`Policy::check_floor`].
+    /// another question: [`Policy::check_law`].
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        file::parse(text)
+        file::parse(text, &Self::shipped_as)
+    }
+
+    /// The same, where the file may extend whatever editions `known` knows.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`].
+    pub fn parse_on(text: &str, known: &dyn Fn(&str) -> Option<Arc<Self>>) -> Result<Self, PolicyError> {
+        file::parse(text, known)
+    }
+
+    /// The file as it was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// This policy in force, with the other editions that clocks may refer to or emergencies may name.
+    #[must_use]
+    pub fn knowing(&self, others: impl IntoIterator<Item = Arc<Self>>) -> Self {
+        let mut knowing = self.clone();
+        let others = others.into_iter().filter(|other| other.version != self.version);
+        knowing.others = others.map(|other| (other.version.clone(), other)).collect();
+        knowing
+    }
+
+    /// The edition of a version: this one, another that is known, or one that ships.
+    pub fn edition(&self, version: &str) -> Option<&Self> {
+        let shipped = || SHIPPED.iter().find(|shipped| shipped.version == version).map(Arc::as_ref);
+        self.known(version).or_else(shipped)
+    }
+
+    /// The edition of a version that was made known: this one, or another that it carries.
+    pub fn known(&self, version: &str) -> Option<&Self> {
+        if self.version == version { Some(self) } else { self.others.get(version).map(Arc::as_ref) }
+    }
+
+    /// Another edition in front of the same editions: what is decided for a ticket that an emergency's edition is for.
+    pub fn led_by(&self, version: &str) -> Option<Self> {
+        let first = self.edition(version)?;
+        let mut alone = self.clone();
+        alone.others.clear();
+        let others = self.others.values().map(Arc::clone).chain([Arc::new(alone)]);
+        Some(first.knowing(others))
+    }
+
+    /// The versions of this policy and of the other editions that were made known to it, sorted.
+    pub fn versions(&self) -> Vec<&str> {
+        let mut versions: Vec<&str> = self.others.keys().map(String::as_str).collect();
+        versions.push(&self.version);
+        versions.sort_unstable();
+        versions
     }
 
     /// The entry that sets a clock: the operator's most specific one, else the law's. `stage` is asked for by stage
@@ -319,6 +455,11 @@ impl Policy {
     fn legal_rule(&self, clock: ClockKind, point: &Point<'_>) -> Option<&Rule> {
         let matching = self.legal.iter().filter(|rule| rule.conditions.hold(clock, point));
         matching.max_by_key(|rule| (rule.conditions.province.is_some(), rule.conditions.specificity()))
+    }
+
+    /// How many entries are the operator's, and how many state the law.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.entries.len(), self.legal.len())
     }
 
     /// The category of a path, if the tree has it.

@@ -143,6 +143,9 @@ pub enum Problem {
     /// Exactly one lead order is needed.
     #[error("must name exactly one lead")]
     OneLead,
+    /// A policy or calendar that cannot be used, and why.
+    #[error("cannot be used: {0}")]
+    Unusable(String),
     /// Not allowed for this ticket's kind, or in this place.
     #[error("does not fit: {0}")]
     Unfit(&'static str),

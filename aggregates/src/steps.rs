@@ -88,6 +88,13 @@ impl<'a> Steps<'a> {
         clock::follow(self, &event, Some(stage));
     }
 
+    /// Folds an event that has happened, as it was recorded, and lets the clocks follow.
+    pub(crate) fn replay(&mut self, event: &Event, meta: &Meta) {
+        let stage = self.ticket.stage;
+        ticket::apply(&mut self.ticket, event, meta);
+        clock::follow(self, event, Some(stage));
+    }
+
     /// The server's time.
     pub(crate) fn at(&self) -> Timestamp {
         self.context.at

@@ -12,6 +12,7 @@ mod judging;
 mod ladder;
 mod office;
 mod orders;
+mod policies;
 mod properties;
 mod refusals;
 mod streams;

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::run::{entry, restated};
+use super::run::{entry_of, restated};
 use super::{Clock, ClockKind, Event, Status, Subject};
 use crate::calendar::{self, Deadline, Target};
 use crate::fault;
@@ -67,15 +67,16 @@ fn paid_later(steps: &mut Steps<'_>, paid_at: Timestamp) {
     }
 }
 
-/// The category chose the targets. Clocks of another policy version keep theirs: only their own version restates them.
+/// The category chose the targets: each clock is stated again by the edition that started it.
 fn other_category(steps: &mut Steps<'_>) {
     let mut later = Vec::new();
     for clock in steps.ticket.clocks.iter().filter(|clock| clock.is_live()) {
         let start = &clock.start;
         let subject = if start.kind == ClockKind::Order { Subject::Ticket } else { start.subject };
         let set_by_policy = !matches!(start.target, Target::Moment(_) | Target::Day(_));
-        let Some(entry) = entry(steps, start.kind, subject).filter(|_| set_by_policy) else { continue };
-        if start.policy == steps.context.policy.version && entry.target != start.target {
+        let edition = steps.context.policy.edition(&start.policy).filter(|_| set_by_policy);
+        let entry = edition.and_then(|edition| entry_of(edition, &steps.ticket, start.kind, subject));
+        if let Some(entry) = entry.filter(|entry| entry.target != start.target) {
             let calendar = steps.context.calendar;
             let new =
                 calendar::resume(entry.target, start.started_at, start.warn_percent, &clock.pauses, calendar);

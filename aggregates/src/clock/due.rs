@@ -127,7 +127,7 @@ fn next_rung(
     if !clock.is_breached() || !outstanding(ticket, clock) {
         return None;
     }
-    let constants = &policy.constants;
+    let constants = &policy.edition(&start.policy).unwrap_or(policy).constants;
     if clock.climbed < Some(Rung::Notice) {
         return Some((calendar.next_working_day_at(start.due, constants.notice_at), Rung::Notice));
     }

@@ -11,7 +11,7 @@ use crate::ids::{ClockNo, EscalationNo, RequestNo};
 use crate::install::{self, Milestone};
 use crate::intake::{self, Kind};
 use crate::meta::Meta;
-use crate::policy;
+use crate::policy::{self, Policy};
 use crate::state::{End, Ticket, next_number};
 use crate::steps::Steps;
 use crate::ticket;
@@ -436,19 +436,36 @@ fn start_outside_again(steps: &mut Steps<'_>) {
     }
 }
 
-/// The policy's entry for a clock of this ticket.
+/// The policy that sets a ticket's clocks: the one in force, but for a ticket that was taken in under an emergency's, which
+/// keeps that one to its end.
+pub(crate) fn policy_of<'p>(policy: &'p Policy, ticket: &Ticket) -> &'p Policy {
+    let first = ticket.clocks.first().and_then(|clock| policy.edition(&clock.start.policy));
+    first.filter(|edition| edition.emergency).unwrap_or(policy)
+}
+
+/// The entry for a clock of this ticket.
 pub(crate) fn entry<'p>(steps: &Steps<'p>, kind: ClockKind, subject: Subject) -> Option<&'p policy::Entry> {
-    let mut of = policy::Subject::of(&steps.ticket.intake);
+    entry_of(policy_of(steps.context.policy, &steps.ticket), &steps.ticket, kind, subject)
+}
+
+/// The entry that an edition has for a clock of a ticket.
+pub(crate) fn entry_of<'p>(
+    policy: &'p Policy,
+    ticket: &Ticket,
+    kind: ClockKind,
+    subject: Subject,
+) -> Option<&'p policy::Entry> {
+    let mut of = policy::Subject::of(&ticket.intake);
     let stage = match subject {
         Subject::Stage(stage) => Some(stage),
         Subject::Request(request) => {
             // An outside body's clock follows the body, not the channel of the ticket.
-            of.channel = steps.ticket.request(request).map_or(of.channel, |request| request.outside.body);
+            of.channel = ticket.request(request).map_or(of.channel, |request| request.outside.body);
             None
         }
         Subject::Ticket | Subject::Order(_) => None,
     };
-    steps.context.policy.lookup(kind, stage, &of)
+    policy.lookup(kind, stage, &of)
 }
 
 /// Starts a clock under the policy in force, or under a target that somebody promised or set.
@@ -479,7 +496,7 @@ pub(crate) fn start(
         pauses,
         article: entry.and_then(|entry| entry.article.clone()),
         provisional,
-        policy: steps.context.policy.version.clone(),
+        policy: policy_of(steps.context.policy, &steps.ticket).version.clone(),
         calendar: steps.context.calendar.version.clone(),
     }));
     steps.push(event);

@@ -1,11 +1,12 @@
 //! Reading a policy file: its TOML shape and everything that may be wrong with it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Category, Conditions, Constants, Entry, Policy, Rule, Unit, UnitKind};
+use super::{Category, Conditions, Constants, Entry, Place, Policy, Promise, Rule, Unit, UnitKind};
 use crate::calendar::{Target, WARN_PERCENT, line_of};
 use crate::chain::Stage;
 use crate::clock::{ClockKind, PauseCode};
@@ -21,6 +22,15 @@ pub enum PolicyError {
     /// No version, or an empty one.
     #[error("policy has an empty version")]
     NoVersion,
+    /// A file that extends nothing must say everything.
+    #[error("policy has no [constants], and extends no edition that has them")]
+    NoConstants,
+    /// An edition to extend that nobody knows.
+    #[error("policy extends `{version}`, which is neither shipped nor loaded before it")]
+    UnknownBase {
+        /// The version.
+        version: String,
+    },
     /// A number of the procedure that must not be so small.
     #[error("constant `{name}` must be at least {least}")]
     Constant {
@@ -134,12 +144,45 @@ pub enum PolicyError {
     },
 }
 
+impl PolicyError {
+    /// The line at fault, where there is one.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Nameless { line }
+            | Self::Twice { line, .. }
+            | Self::CategoryKind { line, .. }
+            | Self::CategoryParent { line, .. }
+            | Self::UnknownCategory { line, .. }
+            | Self::KindMismatch { line, .. }
+            | Self::StageUnexpected { line }
+            | Self::WarnPercent { line, .. }
+            | Self::FixedTarget { line, .. }
+            | Self::Statutory { line }
+            | Self::PromiseUnexpected { line }
+            | Self::NoArticle { line }
+            | Self::LegalConditions { line }
+            | Self::SameConditions { line, .. } => Some(*line),
+            Self::Syntax(_)
+            | Self::NoVersion
+            | Self::NoConstants
+            | Self::UnknownBase { .. }
+            | Self::Constant { .. }
+            | Self::Ladder => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyFile {
     version: String,
     title: String,
-    constants: Constants,
+    #[serde(default)]
+    extends: Vec<String>,
+    #[serde(default)]
+    emergency: bool,
+    constants: Option<Constants>,
+    promise: Option<Promise>,
     #[serde(default)]
     category: Vec<Spanned<CategoryLine>>,
     #[serde(default)]
@@ -198,21 +241,80 @@ fn warn_percent() -> u32 {
     WARN_PERCENT
 }
 
-pub(super) fn parse(text: &str) -> Result<Policy, PolicyError> {
+/// What finds an edition to extend.
+type Known<'k> = &'k dyn Fn(&str) -> Option<Arc<Policy>>;
+
+/// What the extended editions say together, the later going before the earlier.
+#[derive(Default)]
+struct Base {
+    constants: Option<Constants>,
+    promise: Option<Promise>,
+    categories: BTreeMap<String, Category>,
+    units: BTreeMap<String, Unit>,
+    entries: Vec<Rule>,
+    legal: Vec<Rule>,
+}
+
+impl Base {
+    fn of(extends: &[String], known: Known<'_>) -> Result<Self, PolicyError> {
+        let mut base = Self::default();
+        for version in extends {
+            let Some(edition) = known(version) else {
+                return Err(PolicyError::UnknownBase { version: version.clone() });
+            };
+            base.constants = Some(edition.constants.clone());
+            base.promise = edition.promise.or(base.promise);
+            base.categories.extend(edition.categories.clone());
+            base.units.extend(edition.units.clone());
+            put_over(&mut base.entries, inherited(&edition.entries, version));
+            put_over(&mut base.legal, inherited(&edition.legal, version));
+        }
+        Ok(base)
+    }
+}
+
+fn inherited(rules: &[Rule], version: &str) -> Vec<Rule> {
+    let version: Arc<str> = Arc::from(version);
+    let mut rules = rules.to_vec();
+    for rule in &mut rules {
+        rule.place.edition.get_or_insert_with(|| Arc::clone(&version));
+    }
+    rules
+}
+
+/// A rule takes the place of one with the same clock and conditions.
+fn put_over(rules: &mut Vec<Rule>, over: Vec<Rule>) {
+    for rule in over {
+        match rules.iter_mut().find(|under| under.conditions == rule.conditions) {
+            Some(under) => *under = rule,
+            None => rules.push(rule),
+        }
+    }
+}
+
+pub(super) fn parse(text: &str, known: Known<'_>) -> Result<Policy, PolicyError> {
     let file: PolicyFile =
         toml::from_str(text).map_err(|error| PolicyError::Syntax(error.to_string().trim_end().to_owned()))?;
     if file.version.trim().is_empty() {
         return Err(PolicyError::NoVersion);
     }
-    check_constants(&file.constants)?;
-    let categories = categories(text, file.category)?;
-    let units = units(text, file.unit)?;
-    let legal = rules(text, file.legal, &categories, check_legal)?;
-    let entries = rules(text, file.entry, &categories, check_operator)?;
+    let base = Base::of(&file.extends, known)?;
+    let constants = file.constants.or(base.constants).ok_or(PolicyError::NoConstants)?;
+    check_constants(&constants)?;
+    let categories = categories(text, file.category, base.categories)?;
+    let units = units(text, file.unit, base.units)?;
+    let (mut legal, mut entries) = (base.legal, base.entries);
+    put_over(&mut legal, rules(text, file.legal, &categories, check_legal)?);
+    put_over(&mut entries, rules(text, file.entry, &categories, check_operator)?);
     Ok(Policy {
         version: file.version,
         title: file.title,
-        constants: file.constants,
+        emergency: file.emergency,
+        extends: file.extends,
+        constants,
+        promise: file.promise.or(base.promise),
+        text: Arc::from(text),
+        others: BTreeMap::new(),
         categories,
         units,
         entries,
@@ -247,8 +349,8 @@ fn check_constants(constants: &Constants) -> Result<(), PolicyError> {
 fn categories(
     text: &str,
     lines: Vec<Spanned<CategoryLine>>,
+    mut categories: BTreeMap<String, Category>,
 ) -> Result<BTreeMap<String, Category>, PolicyError> {
-    let mut categories = BTreeMap::new();
     for spanned in lines {
         let line = line_of(text, spanned.span().start);
         let CategoryLine { id, name } = spanned.into_inner();
@@ -283,8 +385,11 @@ pub(super) fn category_kind(path: &str) -> Option<Kind> {
     }
 }
 
-fn units(text: &str, lines: Vec<Spanned<UnitLine>>) -> Result<BTreeMap<String, Unit>, PolicyError> {
-    let mut units = BTreeMap::new();
+fn units(
+    text: &str,
+    lines: Vec<Spanned<UnitLine>>,
+    mut units: BTreeMap<String, Unit>,
+) -> Result<BTreeMap<String, Unit>, PolicyError> {
     for spanned in lines {
         let line = line_of(text, spanned.span().start);
         let UnitLine { id, name, kind } = spanned.into_inner();
@@ -312,7 +417,7 @@ fn rules(
         check_rule(&rule, categories)?;
         check(&rule)?;
         if let Some(first) = rules.iter().find(|other| other.conditions == rule.conditions) {
-            return Err(PolicyError::SameConditions { line, first: first.line });
+            return Err(PolicyError::SameConditions { line, first: first.place.line });
         }
         rules.push(rule);
     }
@@ -340,13 +445,13 @@ fn rule(line: EntryLine, number: usize) -> Rule {
             pauses: line.pauses,
             article: line.article,
         },
-        line: number,
+        place: Place::line(number),
     }
 }
 
 fn check_rule(rule: &Rule, categories: &BTreeMap<String, Category>) -> Result<(), PolicyError> {
-    let Rule { conditions, entry, line } = rule;
-    let line = *line;
+    let Rule { conditions, entry, place } = rule;
+    let line = place.line;
     if let Some(id) = &conditions.category {
         let Some(category) = categories.get(id) else {
             return Err(PolicyError::UnknownCategory { line, id: id.clone() });
@@ -373,19 +478,19 @@ fn check_rule(rule: &Rule, categories: &BTreeMap<String, Category>) -> Result<()
 fn check_legal(rule: &Rule) -> Result<(), PolicyError> {
     let conditions = &rule.conditions;
     if rule.entry.article.as_deref().is_none_or(|article| article.trim().is_empty()) {
-        return Err(PolicyError::NoArticle { line: rule.line });
+        return Err(PolicyError::NoArticle { line: rule.place.line });
     }
     let more = conditions.stage.is_some()
         || conditions.channel.is_some()
         || conditions.segment.is_some()
         || conditions.tier.is_some()
         || conditions.mass_outage.is_some();
-    if more { Err(PolicyError::LegalConditions { line: rule.line }) } else { Ok(()) }
+    if more { Err(PolicyError::LegalConditions { line: rule.place.line }) } else { Ok(()) }
 }
 
 fn check_operator(rule: &Rule) -> Result<(), PolicyError> {
     if rule.conditions.clock == ClockKind::Appealable {
-        return Err(PolicyError::Statutory { line: rule.line });
+        return Err(PolicyError::Statutory { line: rule.place.line });
     }
     Ok(())
 }

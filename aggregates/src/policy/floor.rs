@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::file::category_kind;
-use super::{Point, Policy, Rule};
+use super::{Place, Point, Policy, Rule};
 use crate::calendar::{Calendar, Target, at_time, due, end_of_day, local_date, local_time, start_of_day};
 use crate::clock::{ClockKind, PauseCode};
 use crate::intake::{Kind, Segment, Tier};
@@ -16,12 +16,12 @@ use crate::intake::{Kind, Segment, Tier};
 pub enum FloorError {
     /// A deadline would be later than the statutory one.
     #[error(
-        "line {line}: {clock} within {target} may end later than {floor} ({article}), for instance when it starts {day} {time}",
+        "{place}: {clock} within {target} may end later than {floor} ({article}), for instance when it starts {day} {time}",
         clock = .clock.name(), day = local_date(*.start), time = local_time(*.start)
     )]
     Later {
-        /// Line of the operator's entry.
-        line: usize,
+        /// Where the entry stands.
+        place: Place,
         /// The clock.
         clock: ClockKind,
         /// The operator's target.
@@ -34,10 +34,10 @@ pub enum FloorError {
         start: Timestamp,
     },
     /// A pause would stop the clock that the law lets run.
-    #[error("line {line}: {clock} honours pauses for {}, which the law does not ({article})", pause_name(*.code), clock = .clock.name())]
+    #[error("{place}: {clock} honours pauses for {}, which the law does not ({article})", pause_name(*.code), clock = .clock.name())]
     Pause {
-        /// Line of the operator's entry.
-        line: usize,
+        /// Where the entry stands.
+        place: Place,
         /// The clock.
         clock: ClockKind,
         /// The pause code.
@@ -45,11 +45,21 @@ pub enum FloorError {
         /// The article that sets the limit.
         article: String,
     },
+    /// A limit of the law is missing altogether.
+    #[error("{clock} has no limit for {}, and the law sets one ({article}): extend cn-national-1, or state it as [[legal]]", kind.name(), clock = .clock.name())]
+    Missing {
+        /// The clock.
+        clock: ClockKind,
+        /// Tickets of this kind.
+        kind: Kind,
+        /// The article that sets the limit.
+        article: String,
+    },
     /// The date promised to the customer would not bind.
-    #[error("line {line}: {clock} does not keep to the promised date ({article})", clock = .clock.name())]
+    #[error("{place}: {clock} does not keep to the promised date ({article})", clock = .clock.name())]
     Promise {
-        /// Line of the operator's entry.
-        line: usize,
+        /// Where the entry stands.
+        place: Place,
         /// The clock.
         clock: ClockKind,
         /// The article that sets the limit.
@@ -57,7 +67,55 @@ pub enum FloorError {
     },
 }
 
+impl FloorError {
+    /// The article that the policy is held against.
+    pub fn article(&self) -> &str {
+        match self {
+            Self::Later { article, .. }
+            | Self::Pause { article, .. }
+            | Self::Missing { article, .. }
+            | Self::Promise { article, .. } => article,
+        }
+    }
+
+    /// Where the entry stands that is laxer than the law; none where one is missing.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Later { place, .. } | Self::Pause { place, .. } | Self::Promise { place, .. } => {
+                Some(place)
+            }
+            Self::Missing { .. } => None,
+        }
+    }
+}
+
 impl Policy {
+    /// Checks that this policy keeps the law, whoever wrote it: it states every national limit, no laxer than
+    /// `cn-national-1` does, and no entry of it is laxer than the limits that it states. A province's limit stands before
+    /// the national one, and may be the laxer of the two: it is the law there.
+    ///
+    /// # Errors
+    ///
+    /// [`FloorError`], with the article, for the first entry that is laxer than the law.
+    pub fn check_law(&self, calendar: &Calendar) -> Result<(), FloorError> {
+        let national = Self::cn_national();
+        let clocks: BTreeSet<ClockKind> = national.legal.iter().map(|rule| rule.conditions.clock).collect();
+        for clock in clocks {
+            for point in &points(clock, &self.legal, &national.legal) {
+                if let (Some(law), None) = (national.legal_rule(clock, point), self.legal_rule(clock, point))
+                {
+                    let article = law.entry.article.clone().unwrap_or_default();
+                    return Err(FloorError::Missing { clock, kind: point.kind, article });
+                }
+            }
+        }
+        let mut stated = self.clone();
+        stated.entries.clone_from(&self.legal);
+        stated.entries.retain(|rule| rule.conditions.province.is_none());
+        stated.check_floor(&national, calendar)?;
+        self.check_floor(self, calendar)
+    }
+
     /// Checks every entry of this policy, wherever it wins, against the statutory limits in `law` (a policy with
     /// `[[legal]]` entries, often this one itself). Later is tried for every starting day of the published years.
     ///
@@ -74,7 +132,7 @@ impl Policy {
                 else {
                     continue;
                 };
-                if pairs.insert((rule.line, floor.line)) {
+                if pairs.insert((&rule.place, &floor.place)) {
                     check(clock, rule, floor, calendar)?;
                 }
             }
@@ -94,17 +152,17 @@ fn pause_name(code: PauseCode) -> &'static str {
 }
 
 fn check(clock: ClockKind, rule: &Rule, floor: &Rule, calendar: &Calendar) -> Result<(), FloorError> {
-    let line = rule.line;
+    let place = rule.place.clone();
     let article = floor.entry.article.clone().unwrap_or_default();
     if let Some(code) = rule.entry.pauses.iter().copied().find(|code| !floor.entry.honours(*code)) {
-        return Err(FloorError::Pause { line, clock, code, article });
+        return Err(FloorError::Pause { place, clock, code, article });
     }
     if floor.entry.promised && !rule.entry.promised {
-        return Err(FloorError::Promise { line, clock, article });
+        return Err(FloorError::Promise { place, clock, article });
     }
     let (target, floor) = (rule.entry.target, floor.entry.target);
     match later_start(target, floor, calendar) {
-        Some(start) => Err(FloorError::Later { line, clock, target, floor, article, start }),
+        Some(start) => Err(FloorError::Later { place, clock, target, floor, article, start }),
         None => Ok(()),
     }
 }

@@ -299,7 +299,7 @@ fn a_pause_that_the_law_does_not_honour_is_refused() {
     assert_eq!(
         error,
         FloorError::Pause {
-            line: 36,
+            place: Place::line(36),
             clock: ClockKind::Repair,
             code: PauseCode::Resources,
             article: "national".into()
@@ -333,4 +333,131 @@ fn the_refusal_gives_a_start_for_which_the_deadline_is_late() {
         text.starts_with("line 25: repair within 10wd may end later than 15d (条例), for instance"),
         "{text}"
     );
+}
+
+#[test]
+fn every_policy_that_ships_keeps_the_law_and_what_it_promises() {
+    let shipped: Vec<_> = Policy::shipped().collect();
+    let versions: Vec<_> = shipped.iter().map(|policy| policy.version.as_str()).collect();
+    assert_eq!(
+        versions,
+        ["cn-national-1", "cn-henan-1", "cn-chongqing-1", "operator-promise-1", "cn-emergency-1"]
+    );
+    for policy in &shipped {
+        assert_eq!(policy.check_law(&Calendar::cn()), Ok(()), "{}", policy.version);
+        assert_eq!(policy.emergency, policy.version == "cn-emergency-1");
+        assert_eq!(policy.units().count(), shipped[0].units().count(), "the register is the national one");
+    }
+}
+
+#[test]
+fn the_floor_of_a_province_is_its_own_entry_be_it_earlier_or_later_else_the_national_one() {
+    let complaint = |province| Subject { province, ..subject(Kind::Complaint) };
+    let gold = |province| Subject { tier: Tier::Gold, ..complaint(province) };
+    let answer = |policy: &Policy, subject: Subject<'_>| target(policy, ClockKind::Answer, None, &subject);
+    let floor = |policy: &Policy, province| {
+        let entry = policy.floor(ClockKind::Answer, &complaint(province)).unwrap();
+        (entry.target.to_string(), entry.article.clone().unwrap())
+    };
+    let [henan, chongqing] =
+        ["cn-henan-1", "cn-chongqing-1"].map(|version| Policy::shipped_as(version).unwrap());
+    assert_eq!(floor(&henan, "henan"), ("5wd".into(), "河南省投诉答复时限：五个工作日".into()));
+    assert_eq!(floor(&chongqing, "chongqing"), ("15wd".into(), "重庆市投诉答复时限：十五个工作日".into()));
+    for (policy, province) in [(&henan, "hubei"), (&henan, "chongqing"), (&chongqing, "henan")] {
+        assert_eq!(floor(policy, province).0, "15d", "{province}");
+    }
+    assert_eq!([answer(&henan, complaint("henan")), answer(&henan, complaint("hubei"))], ["5wd", "15d"]);
+    assert_eq!([answer(&henan, gold("henan")), answer(&henan, gold("hubei"))], ["3wd", "7d"]);
+    let both = "version = \"b\"\ntitle = \"b\"\nextends = [\"cn-henan-1\", \"cn-chongqing-1\"]\n";
+    let both = Policy::parse(both).unwrap();
+    assert_eq!(
+        ["henan", "chongqing", "hubei"].map(|province| floor(&both, province).0),
+        ["5wd", "15wd", "15d"]
+    );
+    assert_eq!(both.check_law(&Calendar::cn()), Ok(()));
+}
+
+#[test]
+fn the_operators_promise_is_the_same_day_or_a_day_and_money_that_is_never_paid_twice() {
+    let promise = Policy::shipped_as("operator-promise-1").unwrap();
+    for subject in [
+        subject(Kind::Install),
+        Subject { tier: Tier::Gold, ..subject(Kind::Install) },
+        Subject { segment: Segment::LargeAccount, rural: true, ..subject(Kind::Install) },
+    ] {
+        assert_eq!(target(&promise, ClockKind::Activation, None, &subject), "16:00/24h");
+    }
+    assert_eq!(
+        target(&promise, ClockKind::Repair, None, &subject(Kind::Fault)),
+        "48h",
+        "the rest is national"
+    );
+    let money = promise.promise.unwrap();
+    assert_eq!([0, 500, 2_000, 9_000].map(|law| money.late_install(law)), [2_000, 1_500, 0, 0]);
+    let repair = [(0, 0), (1, 0), (3, 330), (9, 0), (10, 0), (11, 0), (u32::MAX, 0), (2, 5_000)];
+    let owed = repair.map(|(days, law)| money.late_repair(days, law));
+    assert_eq!(owed, [0, 1_000, 2_670, 9_000, 10_000, 10_000, 10_000, 0]);
+    assert_eq!(Policy::cn_national().promise, None);
+}
+
+#[test]
+fn a_file_takes_over_what_it_extends_and_puts_its_own_in_place_of_it() {
+    let text = "version = \"x\"\ntitle = \"x\"\nextends = [\"cn-national-1\"]\n[[entry]]\nclock = \"contact\"\nkind = \"complaint\"\ntarget = \"1h\"\n[[category]]\nid = \"fault.satellite\"\nname = \"卫星\"\n";
+    let policy = Policy::parse(text).unwrap();
+    let national = Policy::cn_national();
+    let contact = |policy: &Policy| target(policy, ClockKind::Contact, None, &subject(Kind::Complaint));
+    assert_eq!((contact(&policy), contact(&national)), ("1h".to_owned(), "2h".to_owned()));
+    assert_eq!((&policy.constants, policy.entries.len()), (&national.constants, national.entries.len()));
+    assert_eq!(policy.categories().count(), national.categories().count() + 1);
+    assert_eq!((policy.text(), policy.extends.as_slice()), (text, ["cn-national-1".to_owned()].as_slice()));
+    let refused = |text: &str| Policy::parse(text).unwrap_err();
+    assert_eq!(
+        refused(&text.replace("cn-national-1", "moon-1")),
+        PolicyError::UnknownBase { version: "moon-1".into() }
+    );
+    assert_eq!(refused("version = \"x\"\ntitle = \"x\"\n"), PolicyError::NoConstants);
+    // Where an entry of the extended edition is what breaks a limit, it is named there.
+    let province = "[[legal]]\nclock = \"answer\"\nkind = \"complaint\"\nprovince = \"hunan\"\ntarget = \"3d\"\narticle = \"湖南\"\n";
+    let error = Policy::parse(&format!("{text}{province}")).unwrap().check_law(&Calendar::cn()).unwrap_err();
+    assert_eq!(error.article(), "湖南");
+    let edition = error.place().and_then(|place| place.edition.as_deref());
+    assert_eq!(edition, Some("cn-national-1"), "{error}");
+    assert!(error.to_string().contains(" of cn-national-1: answer"), "{error}");
+}
+
+#[test]
+fn no_file_makes_the_national_law_laxer_or_leaves_it_out() {
+    let base = "version = \"x\"\ntitle = \"x\"\nextends = [\"cn-national-1\"]\n";
+    let law = |rest: &str| Policy::parse(&format!("{base}{rest}")).unwrap().check_law(&Calendar::cn());
+    let answer = "[[legal]]\nclock = \"answer\"\nkind = \"complaint\"\narticle = \"自定\"\n";
+    assert_eq!(law(&format!("{answer}target = \"15d\"\npauses = [\"force_majeure\"]")), Ok(()));
+    let later = law(&format!("{answer}target = \"20d\"")).unwrap_err();
+    assert_eq!(later.article(), "电信服务规范、电信用户申诉处理办法第十条", "{later}");
+    let pause = law(&format!("{answer}target = \"10d\"\npauses = [\"customer\"]")).unwrap_err();
+    assert!(matches!(pause, FloorError::Pause { code: PauseCode::Customer, .. }), "{pause}");
+    // A province's own limit may be the later one.
+    assert_eq!(
+        law(&format!("{answer}province = \"chongqing\"\ntarget = \"15wd\"\npauses = [\"force_majeure\"]")),
+        Ok(())
+    );
+    let alone = Policy::parse(&file("")).unwrap().check_law(&Calendar::cn()).unwrap_err();
+    assert!(matches!(alone, FloorError::Missing { .. }), "{alone}");
+    assert!(alone.to_string().contains("extend cn-national-1"), "{alone}");
+}
+
+#[test]
+fn editions_are_found_by_their_version_whichever_is_in_front() {
+    let old = Policy::parse(&file("").replace("t-1", "old")).unwrap();
+    let new = Policy::cn_national().knowing([Arc::new(old)]);
+    let found =
+        |policy: &Policy, version: &str| policy.edition(version).map(|edition| edition.version.clone());
+    for version in ["old", "cn-national-1", "cn-henan-1"] {
+        assert_eq!(found(&new, version).as_deref(), Some(version));
+    }
+    assert_eq!(found(&new, "moon-1"), None);
+    assert_eq!(new.versions(), ["cn-national-1", "old"]);
+    let led = new.led_by("old").unwrap();
+    assert_eq!((led.version.as_str(), led.versions()), ("old", vec!["cn-national-1", "old"]));
+    assert_eq!(found(&led, "cn-national-1").as_deref(), Some("cn-national-1"));
+    assert_eq!(new.led_by("moon-1"), None);
 }

@@ -299,7 +299,7 @@ impl Office {
     }
 
     /// An event's name; a clock's also says which clock.
-    fn name(&self, event: &Event) -> String {
+    pub(super) fn name(&self, event: &Event) -> String {
         let text = match event {
             Event::Intake(event) => format!("{event:?}"),
             Event::Contact(event) => format!("{event:?}"),

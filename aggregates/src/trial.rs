@@ -1,0 +1,141 @@
+//! A ticket's history under another policy: the same facts at the same moments, with the clocks that they would have had
+//! (`duban policy try`).
+//!
+//! What people did stays as it was, though another deadline might have moved them; what clocks did is decided anew. A
+//! deadline that somebody set (dispatch, an outside body, a promised date) stays theirs.
+
+use jiff::Timestamp;
+
+use crate::actor::{Actor, Role};
+use crate::calendar::{Calendar, Target};
+use crate::clock::{self, ClockKind};
+use crate::ids::CommandId;
+use crate::intake;
+use crate::meta::{Context, Meta};
+use crate::order;
+use crate::policy::Policy;
+use crate::state::Ticket;
+use crate::steps::Steps;
+use crate::ticket::Event;
+
+/// The rules on trial.
+#[derive(Clone, Copy, Debug)]
+pub struct Under<'r> {
+    /// The policy.
+    pub policy: &'r Policy,
+    /// The calendar.
+    pub calendar: &'r Calendar,
+}
+
+impl<'r> Under<'r> {
+    fn context(self, meta: &Meta) -> Context<'r> {
+        Context {
+            at: meta.recorded_at,
+            actor: meta.actor.clone(),
+            command: meta.command,
+            fingerprint: meta.fingerprint,
+            policy: self.policy,
+            calendar: self.calendar,
+        }
+    }
+}
+
+/// A ticket as it would have been.
+#[derive(Clone, Debug, Default)]
+pub struct Trial {
+    ticket: Option<Ticket>,
+}
+
+impl Trial {
+    /// The ticket, once it was taken in.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&Ticket> {
+        self.ticket.as_ref()
+    }
+
+    /// Takes in the next event of the history. Nothing comes of one before the intake.
+    pub fn take(&mut self, event: &Event, meta: &Meta, under: Under<'_>) {
+        let context = under.context(meta);
+        let steps = match (self.ticket.take(), event) {
+            (Some(ticket), _) => {
+                let mut steps = Steps::begin(ticket, &context);
+                happen(&mut steps, event, meta);
+                steps
+            }
+            (None, Event::Intake(intake::Event::TakenIn(taken))) => {
+                Steps::first(intake::begin(taken, meta), event, meta, &context)
+            }
+            (None, _) => return,
+        };
+        self.ticket = Some(steps.ticket);
+    }
+
+    /// Lets everything happen that falls due up to a moment.
+    pub fn until(&mut self, at: Timestamp, under: Under<'_>) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let context = Context {
+            at: at.max(ticket.last_recorded_at),
+            actor: Actor { id: "timer".into(), role: Role::Timer, unit: "timer".into() },
+            command: CommandId(uuid::Uuid::nil()),
+            fingerprint: [0; 16],
+            policy: under.policy,
+            calendar: under.calendar,
+        };
+        self.ticket = Some(Steps::begin(ticket, &context).ticket);
+    }
+}
+
+fn happen(steps: &mut Steps<'_>, event: &Event, meta: &Meta) {
+    match event {
+        Event::Clock(event) => on_clock(steps, event, meta),
+        Event::Order(order::Event::ExtensionGranted { order, until }) => {
+            steps.replay(event, meta);
+            let extended = steps.ticket.clock(ClockKind::Order, clock::Subject::Order(*order));
+            let extended = extended.filter(|clock| clock.is_live() && clock.start.due < *until);
+            if let Some(restated) = extended.map(|clock| clock::restated(clock, *until)) {
+                steps.push(restated);
+            }
+        }
+        _ => steps.replay(event, meta),
+    }
+}
+
+/// Clocks follow what happened; only what people did to them is taken from the history.
+fn on_clock(steps: &mut Steps<'_>, event: &clock::Event, meta: &Meta) {
+    match event {
+        // An order's clock starts with the command that issues the order, and no other event tells dispatch's deadline.
+        clock::Event::Started(start) if start.kind == ClockKind::Order => {
+            let theirs = matches!(start.target, Target::Day(_) | Target::Moment(_)).then_some(start.target);
+            let now = steps.at();
+            clock::start(steps, ClockKind::Order, start.subject, now, theirs);
+        }
+        clock::Event::TicketPaused { code, .. } => {
+            steps.replay(&event.clone().into(), meta);
+            let stops = |clock: &&clock::Clock| clock.is_running() && clock.start.pauses.contains(code);
+            let stopped: Vec<_> =
+                steps.ticket.clocks.iter().filter(stops).map(|clock| clock.start.clock).collect();
+            for clock in stopped {
+                steps.push(clock::Event::Paused { clock });
+            }
+        }
+        clock::Event::TicketResumed { at, by_itself } => {
+            if steps.ticket.pause.is_some() {
+                clock::resume(steps, *at, *by_itself);
+            }
+        }
+        clock::Event::Started(_)
+        | clock::Event::Warned { .. }
+        | clock::Event::Met { .. }
+        | clock::Event::Breached { .. }
+        | clock::Event::BreachWithdrawn { .. }
+        | clock::Event::Cancelled { .. }
+        | clock::Event::Paused { .. }
+        | clock::Event::Resumed { .. }
+        | clock::Event::Restated { .. }
+        | clock::Event::Urged { .. }
+        | clock::Event::Escalated { .. }
+        | clock::Event::EscalationProposed { .. }
+        | clock::Event::EscalationIssued { .. }
+        | clock::Event::EscalationDeclined { .. } => {}
+    }
+}
