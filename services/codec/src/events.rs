@@ -2,8 +2,8 @@
 //! or a new message of the proto, breaks the build here.
 
 use duban_aggregates::{
-    chain, clock, contact, customer, fault, gate, imported, install, intake, money, notice, office, order,
-    problem, ticket, verdict,
+    chain, clock, contact, customer, edition, emergency, fault, gate, imported, install, intake, money,
+    notice, office, order, problem, ticket, verdict,
 };
 use duban_proto::event::v1 as pb;
 use duban_proto::event::v1::event::Payload;
@@ -14,7 +14,8 @@ use crate::sample::{Gen, Sample};
 use crate::upcast::{self, UPCASTS};
 use crate::wire::{Message, Wire};
 
-/// A domain event that is stored: those of tickets, problems, notices, customers, the office and foreign histories.
+/// A domain event that is stored: those of tickets, problems, notices, customers, the office, policies, emergencies and foreign
+/// histories.
 pub trait Stored: Sized {
     /// The stored types of this stream's events.
     const TYPES: &'static [&'static str];
@@ -392,6 +393,20 @@ events! {
     }
     office {
         OFFICE_DAY_CLOSED "office.day_closed.v1" OfficeDayClosed (head) [office::Event::DayClosed(head)];
+    }
+    edition {
+        POLICY_REGISTERED "policy.registered.v1" PolicyRegistered { version, title, emergency, text }
+            [edition::Event::Registered { version, title, emergency, text }];
+        POLICY_CAME_INTO_FORCE "policy.came_into_force.v1" PolicyCameIntoForce { version }
+            [edition::Event::CameIntoForce { version }];
+        POLICY_CALENDAR_CAME_INTO_FORCE "policy.calendar_came_into_force.v1" PolicyCalendarCameIntoForce
+            { version, text }
+            [edition::Event::CalendarCameIntoForce { version, text }];
+    }
+    emergency {
+        EMERGENCY_DECLARED "emergency.declared.v1" EmergencyDeclared { emergency, policy, place, reason }
+            [emergency::Event::Declared { emergency, policy, place, reason }];
+        EMERGENCY_ENDED "emergency.ended.v1" EmergencyEnded { reason } [emergency::Event::Ended { reason }];
     }
     imported {
         IMPORTED_HISTORIC_STEP "imported.historic_step.v1" ImportedHistoricStep (step)

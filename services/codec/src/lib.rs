@@ -20,7 +20,7 @@ pub mod sample;
 mod upcast;
 mod wire;
 
-use duban_aggregates::{customer, imported, notice, office, problem, ticket};
+use duban_aggregates::{customer, edition, emergency, imported, notice, office, problem, ticket};
 
 pub use self::envelope::{
     Lineage, Metadata, Parts, StoredEvent, decode_meta, decode_metadata, encode_metadata, from_event,
@@ -59,5 +59,7 @@ by_name! {
     encode_notice decode_notice notice;
     encode_customer decode_customer customer;
     encode_office decode_office office;
+    encode_edition decode_edition edition;
+    encode_emergency decode_emergency emergency;
     encode_imported decode_imported imported;
 }

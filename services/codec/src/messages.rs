@@ -4,6 +4,7 @@
 use duban_aggregates::calendar::Target;
 use duban_aggregates::chain::{Cause, Judgement, NamedUnit, NewVerdict};
 use duban_aggregates::clock::{Start, Subject};
+use duban_aggregates::emergency::Place;
 use duban_aggregates::gate::{Certificate, Held};
 use duban_aggregates::ids::{AppointmentNo, OrderNo, RequestNo};
 use duban_aggregates::imported::{Attribute, Step};
@@ -70,6 +71,7 @@ messages! {
     NewVerdict NewVerdict { verdict, unit, finding }
     Held GateHeld { gate, waived, proof }
     Certificate Certificate { round, feedback, gates, supersedes }
+    Place EmergencyPlace { province, city, district }
     Step ImportedHistoricStep {
         history, source, case, activity, occurred_at, stage, resource, transition, attributes,
     }
@@ -78,7 +80,7 @@ messages! {
 
 message_fields! {
     Attachment, OutsideRequest, FirstOwner, Customer, Service, Area, Source, InstallOrder, TakenOver, NamedUnit, Judgement,
-    NewVerdict, Held, Certificate, Attribute, Sealed, Cause, Finding, Subject, Target, Fact,
+    NewVerdict, Held, Certificate, Place, Attribute, Sealed, Cause, Finding, Subject, Target, Fact,
 }
 
 impl Message for Sealed {

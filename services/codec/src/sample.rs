@@ -5,15 +5,17 @@ use duban_aggregates::calendar::Target;
 use duban_aggregates::chain::Cause;
 use duban_aggregates::clock::Subject;
 use duban_aggregates::ids::{
-    AppointmentNo, ClockNo, CommandId, CustomerId, DueNo, EmployeeId, EscalationNo, EventId, HistoryId,
-    MeasureNo, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId, VerdictNo,
+    AppointmentNo, ClockNo, CommandId, CustomerId, DueNo, EmergencyId, EmployeeId, EscalationNo, EventId,
+    HistoryId, MeasureNo, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId, VerdictNo,
 };
 use duban_aggregates::intake::Fact;
 use duban_aggregates::meta::Meta;
 use duban_aggregates::office::{DayHead, SignedHead};
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::verdict::Finding;
-use duban_aggregates::{customer, fault, imported, install, notice, office, problem, ticket};
+use duban_aggregates::{
+    customer, edition, emergency, fault, imported, install, notice, office, problem, ticket,
+};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use uuid::Uuid;
@@ -165,7 +167,7 @@ macro_rules! samples {
     )*};
 }
 
-samples! { Uuid => TicketId, CustomerId, CommandId, EventId, ProblemId, NoticeId, HistoryId }
+samples! { Uuid => TicketId, CustomerId, CommandId, EventId, ProblemId, NoticeId, EmergencyId, HistoryId }
 samples! { u32 => OrderNo, RequestNo, ClockNo, VerdictNo, MeasureNo, DueNo, AppointmentNo, EscalationNo }
 
 impl Sample for EmployeeId {
@@ -338,6 +340,8 @@ fn payload(kind: &str, g: &mut Gen) -> Option<(&'static str, Vec<u8>)> {
         .or_else(|| of::<notice::Event>(kind, g))
         .or_else(|| of::<customer::Event>(kind, g))
         .or_else(|| of::<office::Event>(kind, g))
+        .or_else(|| of::<edition::Event>(kind, g))
+        .or_else(|| of::<emergency::Event>(kind, g))
         .or_else(|| of::<imported::Event>(kind, g))
 }
 

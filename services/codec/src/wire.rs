@@ -4,8 +4,8 @@
 //! the log must always be readable.
 
 use duban_aggregates::ids::{
-    AppointmentNo, ClockNo, CommandId, CustomerId, DueNo, EmployeeId, EscalationNo, EventId, HistoryId,
-    MeasureNo, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId, VerdictNo,
+    AppointmentNo, ClockNo, CommandId, CustomerId, DueNo, EmergencyId, EmployeeId, EscalationNo, EventId,
+    HistoryId, MeasureNo, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId, VerdictNo,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -184,7 +184,7 @@ macro_rules! newtypes {
     };
 }
 
-newtypes! { String: Uuid::to_string, uuid => TicketId, CustomerId, CommandId, EventId, ProblemId, NoticeId, HistoryId }
+newtypes! { String: Uuid::to_string, uuid => TicketId, CustomerId, CommandId, EventId, ProblemId, NoticeId, EmergencyId, HistoryId }
 newtypes! { String: String::clone, kept => EmployeeId, UnitId }
 newtypes! {
     u32: u32::clone, kept => OrderNo, RequestNo, ClockNo, VerdictNo, MeasureNo, DueNo, AppointmentNo, EscalationNo

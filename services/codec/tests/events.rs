@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use duban_aggregates::ids::{EventId, OrderNo};
-use duban_aggregates::{customer, imported, notice, office, order, problem, ticket};
+use duban_aggregates::{customer, edition, emergency, imported, notice, office, order, problem, ticket};
 use duban_codec::sample::{self, Gen};
 use duban_codec::{
     CodecError, Lineage, Stored, StoredEvent, decode_meta, decode_metadata, decode_ticket, descriptors,
@@ -34,6 +34,8 @@ proptest! {
         there_and_back::<notice::Event>(seed);
         there_and_back::<customer::Event>(seed);
         there_and_back::<office::Event>(seed);
+        there_and_back::<edition::Event>(seed);
+        there_and_back::<emergency::Event>(seed);
         there_and_back::<imported::Event>(seed);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use duban_aggregates::{customer, imported, notice, office, problem, ticket};
+use duban_aggregates::{customer, edition, emergency, imported, notice, office, problem, ticket};
 use duban_codec::sample::{self, Gen};
 use duban_codec::{Parts, Stored, from_event, from_json, to_event, to_json_pretty, types};
 
@@ -70,6 +70,8 @@ fn golden_files_are_read_as_the_events_they_were_made_of() {
         same::<notice::Event>(kind, &parts);
         same::<customer::Event>(kind, &parts);
         same::<office::Event>(kind, &parts);
+        same::<edition::Event>(kind, &parts);
+        same::<emergency::Event>(kind, &parts);
         same::<imported::Event>(kind, &parts);
     }
 }
