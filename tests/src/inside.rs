@@ -7,8 +7,8 @@ use std::time::Duration;
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::policy::Policy;
 use duban_log::EventLog;
-use duban_server::config::{Config, File, Flags};
-use duban_server::serve::{Ground, Running, Server};
+use duban_server::config::{Config, File, Flags, Policies};
+use duban_server::serve::{Ground, Running, ServeError, Server};
 use duban_server::time::{Clock, VirtualClock};
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -72,7 +72,7 @@ impl Inside {
                 std::fs::copy(from, keys.join(key)).expect("the first server has made its keys");
             }
         }
-        Self::begin(directory, clock, Some(ground)).await
+        Self::begin(directory, clock, Some(ground), Policies::default()).await.expect("the server starts")
     }
 
     /// Starts one over a data directory that was written before, long after everything in it happened.
@@ -83,15 +83,21 @@ impl Inside {
     }
 
     async fn over(directory: TempDir, clock: VirtualClock) -> Self {
-        Self::begin(directory, clock, None).await
+        Self::begin(directory, clock, None, Policies::default()).await.expect("the server starts")
     }
 
-    async fn begin(directory: TempDir, clock: VirtualClock, ground: Option<&Ground>) -> Self {
+    async fn begin(
+        directory: TempDir,
+        clock: VirtualClock,
+        ground: Option<&Ground>,
+        policies: Policies,
+    ) -> Result<Self, ServeError> {
         let flags = Flags {
             data: Some(directory.path().join("data")),
             listen: Some(([127, 0, 0, 1], 0).into()),
             dev: true,
             virtual_clock: true,
+            policies,
             ..Flags::default()
         };
         let config =
@@ -101,9 +107,9 @@ impl Inside {
             Some(ground) => Server::start_on(config, shown, ground.clone()).await,
             None => Server::start(config, shown).await,
         };
-        let running = started.expect("the server starts");
+        let running = started?;
         let badges = badges(&running);
-        Self { running, clock, badges, directory }
+        Ok(Self { running, clock, badges, directory })
     }
 
     /// Where it listens.
@@ -191,6 +197,27 @@ impl Inside {
         running.stop().await.expect("the server stops");
         clock.advance(down);
         Self::over(directory, clock).await
+    }
+
+    /// The same, with time passing, and a policy or calendar that its operator configures.
+    ///
+    /// # Errors
+    /// What the server does not start with.
+    pub async fn restart_under(self, down: Duration, policies: Policies) -> Result<Self, ServeError> {
+        let Self { running, clock, badges: _, directory } = self;
+        running.stop().await.expect("the server stops");
+        clock.advance(down);
+        Self::begin(directory, clock, None, policies).await
+    }
+
+    /// Starts one over an empty directory with what its operator configures.
+    ///
+    /// # Errors
+    /// What the server does not start with.
+    pub async fn start_under(policies: Policies) -> Result<Self, ServeError> {
+        let begin: Timestamp = BEGIN.parse().expect("a moment");
+        let directory = tempfile::tempdir().expect("there is room for temporary files");
+        Self::begin(directory, VirtualClock::new(begin), None, policies).await
     }
 
     /// The same, with something done to its directory while it is down.

@@ -156,7 +156,8 @@ impl Fold for TicketFold {
     }
 
     fn rules(&self) -> String {
-        format!("policy {}, calendar {}", self.policy.version, self.calendar.version)
+        let (version, known) = (&self.policy.version, self.policy.versions().join(" "));
+        format!("policy {version} of {known}, calendar {}", self.calendar.version)
     }
 
     async fn take(&self, table: &Table, log: &dyn EventLog, events: &[Recorded]) -> Taken {

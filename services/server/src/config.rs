@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use duban_aggregates::policy::Policy;
 use serde::{Deserialize, Serialize};
 
 pub use self::kafka::{Kafka, Topics};
@@ -32,6 +33,8 @@ pub struct File {
     pub auth: Option<Auth>,
     /// `[keys]`
     pub keys: Keys,
+    /// `[policy]`
+    pub policy: Policies,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -40,6 +43,19 @@ pub struct File {
     pub kafka: Option<Kafka>,
     /// `[store]`
     pub store: Store,
+}
+
+/// `[policy]`: what is to be in force from this start on. What is not named here stays as the log has it, and is what ships
+/// where the log has nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policies {
+    /// The policy: a file, or the version of one that ships or that the log has.
+    pub in_force: Option<PathBuf>,
+    /// Policies that emergencies may name, likewise; those of earlier starts stay known.
+    pub emergencies: Vec<PathBuf>,
+    /// Calendar files over the calendar that ships, each adding its years or putting them in place of earlier ones.
+    pub calendars: Vec<PathBuf>,
 }
 
 /// `[tls]`: both files PEM.
@@ -166,6 +182,8 @@ pub struct Flags {
     pub signing_key: Option<PathBuf>,
     /// `--log URL`
     pub log_url: Option<String>,
+    /// `--policy`, `--emergency-policy` and `--calendar`
+    pub policies: Policies,
     /// `--log-level LEVEL`
     pub log_level: Option<String>,
     /// `--log-format text|json`
@@ -199,6 +217,8 @@ pub struct Config {
     pub master_key: Option<PathBuf>,
     /// The file of the key that signs the days' heads, if it is kept elsewhere.
     pub signing_key: Option<PathBuf>,
+    /// What is to be in force.
+    pub policies: Policies,
     /// Limits.
     pub limits: Limits,
     /// Logging.
@@ -330,6 +350,7 @@ impl Config {
             virtual_clock: flags.virtual_clock,
             master_key: flags.master_key.or(file.keys.master),
             signing_key: flags.signing_key.or(file.keys.signing),
+            policies: flags.policies.over(file.policy),
             limits: file.limits,
             log: Log {
                 level: flags.log_level.unwrap_or(file.log.level),
@@ -338,6 +359,25 @@ impl Config {
             kafka: file.kafka,
             store: Store { url: flags.log_url.map(Url::from).or(file.store.url) },
         })
+    }
+}
+
+impl Policies {
+    /// What is named here goes before what is named there, list by list.
+    fn over(self, under: Self) -> Self {
+        let first = |over: Vec<PathBuf>, under: Vec<PathBuf>| if over.is_empty() { under } else { over };
+        Self {
+            in_force: self.in_force.or(under.in_force),
+            emergencies: first(self.emergencies, under.emergencies),
+            calendars: first(self.calendars, under.calendars),
+        }
+    }
+
+    /// The paths of files; the names of policies that ship are none.
+    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let named = |path: &&mut PathBuf| path.to_str().is_none_or(|name| Policy::shipped_as(name).is_none());
+        let policies = self.in_force.iter_mut().chain(&mut self.emergencies).filter(named);
+        policies.chain(&mut self.calendars)
     }
 }
 
@@ -373,7 +413,7 @@ impl File {
             file.auth.as_mut().map(|auth| &mut auth.public_key),
         ];
         let tls = file.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
-        for path in paths.into_iter().flatten().chain(tls) {
+        for path in paths.into_iter().flatten().chain(tls).chain(file.policy.files()) {
             *path = dir.join(&path);
         }
         Ok(file)

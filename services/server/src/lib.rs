@@ -12,6 +12,7 @@ pub mod identity;
 pub mod keys;
 pub mod lease;
 pub mod reactions;
+pub mod rules;
 pub mod runner;
 pub mod seal;
 pub mod serve;

@@ -4,6 +4,7 @@
 mod aggregate;
 mod ask;
 mod beside;
+mod emergencies;
 mod error;
 mod hot;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 use duban_aggregates::calendar::Calendar;
 use duban_aggregates::customer::Customer;
+use duban_aggregates::edition::Editions;
+use duban_aggregates::emergency::Emergency;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::{Context, Meta};
@@ -27,6 +30,7 @@ use uuid::Uuid;
 
 pub use self::aggregate::{Aggregate, Tags};
 pub use self::ask::{Answer, Ask};
+pub use self::emergencies::Emergencies;
 pub use self::error::{FieldProblem, RunError};
 use self::hot::{Folded, Hot};
 use crate::time::Clock;
@@ -85,14 +89,17 @@ pub struct Runner {
     notices: Hot<Notice>,
     customers: Hot<Customer>,
     office: Hot<Office>,
+    editions: Hot<Editions>,
+    declared: Hot<Emergency>,
+    emergencies: Emergencies,
 }
 
 /// What a decision came to.
 enum Decided<E> {
     /// It was done before, or what it asks for holds already: the answer is at this revision.
     Held(u64),
-    /// It adds these events.
-    Adds { at: Timestamp, events: Vec<E> },
+    /// It adds these events, decided under this policy.
+    Adds { at: Timestamp, events: Vec<E>, policy: Arc<Policy> },
 }
 
 /// What came of an attempt.
@@ -128,6 +135,9 @@ impl Runner {
             notices: Hot::new(bounds.hot_streams_max),
             customers: Hot::new(bounds.hot_streams_max),
             office: Hot::new(1),
+            editions: Hot::new(1),
+            declared: Hot::new(bounds.hot_streams_max),
+            emergencies: Emergencies::default(),
         }
     }
 
@@ -154,6 +164,12 @@ impl Runner {
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The emergencies that last.
+    #[must_use]
+    pub fn emergencies(&self) -> &Emergencies {
+        &self.emergencies
     }
 
     /// Runs a command on a ticket that exists. `make` may be called again where the ticket has gone on meanwhile.
@@ -226,14 +242,14 @@ impl Runner {
     ) -> Result<Tried, RunError> {
         self.fall_due(id, slot, ask).await?;
         let Some(folded) = slot.as_ref() else { return Err(RunError::Conflict { actual: None }) };
-        let (at, events) = match self.decide(folded, ask, make)? {
+        let (at, events, policy) = match self.decide(folded, ask, make)? {
             Decided::Held(revision) => return self.held(folded, revision).await.map(Tried::Held),
-            Decided::Adds { at, events } => (at, events),
+            Decided::Adds { at, events, policy } => (at, events, policy),
         };
         // The slot stays empty while the append is under way: a call dropped there leaves nothing stale, and whoever
         // comes next reads the log, where the expected revision decides.
         let Some(folded) = slot.take() else { return Err(RunError::Conflict { actual: None }) };
-        let (answer, folded) = self.append(id, folded, ask, at, events).await?;
+        let (answer, folded) = self.append(id, folded, ask, at, (events, &policy.version)).await?;
         *slot = Some(folded);
         Ok(Tried::Appended(answer))
     }
@@ -288,9 +304,10 @@ impl Runner {
         if tick.command == ask.command || state.done(tick.command).is_some() {
             return Ok(());
         }
-        let events = A::decide(Some(state), &self.context(&tick, at), command)?;
+        let policy = &self.rules.policy;
+        let events = A::decide(Some(state), &self.context(&tick, at, policy), command)?;
         if let Some(folded) = slot.take_if(|_| !events.is_empty()) {
-            let (_, folded) = self.append(id, folded, &tick, at, events).await?;
+            let (_, folded) = self.append(id, folded, &tick, at, (events, &policy.version)).await?;
             *slot = Some(folded);
         }
         Ok(())
@@ -316,9 +333,10 @@ impl Runner {
         }
         let now = self.clock.now();
         let at = state.map_or(now, |state| now.max(state.last_recorded_at()));
-        let context = self.context(ask, at);
         let stage = state.and_then(Aggregate::stage);
         let command = make(state, at).map_err(|error| error.at_stage(stage))?;
+        let policy = A::policy(state, &command, &self.rules, &self.emergencies);
+        let context = self.context(ask, at, &policy);
         let events = A::decide(state, &context, command)
             .map_err(|rejection| RunError::Rejected { stage, rejection: Box::new(rejection) })?;
         // Asked of nothing at all, a stream that is not there is said to be unknown rather than gone on.
@@ -328,17 +346,17 @@ impl Runner {
         match revision {
             Some(revision) if events.is_empty() => Ok(Decided::Held(revision)),
             None if events.is_empty() => Err(Rejection::DoesNotExist.into()),
-            _ => Ok(Decided::Adds { at, events }),
+            _ => Ok(Decided::Adds { at, events, policy }),
         }
     }
 
-    fn context(&self, ask: &Ask, at: Timestamp) -> Context<'_> {
+    fn context<'c>(&'c self, ask: &Ask, at: Timestamp, policy: &'c Policy) -> Context<'c> {
         Context {
             at,
             actor: ask.actor.clone(),
             command: ask.command,
             fingerprint: ask.fingerprint,
-            policy: &self.rules.policy,
+            policy,
             calendar: &self.rules.calendar,
         }
     }
@@ -365,7 +383,7 @@ impl Runner {
         folded: Folded<A>,
         ask: &Ask,
         at: Timestamp,
-        events: Vec<A::Event>,
+        (events, policy_version): (Vec<A::Event>, &str),
     ) -> Result<(Answer, Folded<A>), RunError> {
         let expected = Expected::after(folded.state.as_ref().map(Aggregate::revision));
         let mut state = folded.state;
@@ -388,7 +406,7 @@ impl Runner {
                 occurred_at: meta.occurred_at.as_microsecond(),
                 recorded_at: meta.recorded_at.as_microsecond(),
                 tags: state.as_ref().map(|state| state.tags(&event)).unwrap_or_default(),
-                metadata: duban_codec::encode_metadata(&meta, &ask.lineage, &self.rules.policy.version),
+                metadata: duban_codec::encode_metadata(&meta, &ask.lineage, policy_version),
                 payload: payload.into(),
             });
         }
@@ -401,6 +419,9 @@ impl Runner {
         let Appended { last_revision, position, .. } = self.log.append(&stream, expected, stored).await?;
         if let Some(sent) = sent {
             self.confirm(&stream, expected.next_revision(), &sent).await?;
+        }
+        if let Some(state) = &state {
+            state.written(&self.rules, &self.emergencies);
         }
         let answer = Answer { revision: last_revision, position };
         Ok((answer, Folded { stream: Some(stream), state, position: Some(position) }))
@@ -466,6 +487,8 @@ holds! {
     Notice => notices,
     Customer => customers,
     Office => office,
+    Editions => editions,
+    Emergency => declared,
 }
 
 /// Folds one stored event.

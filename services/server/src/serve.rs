@@ -31,6 +31,7 @@ use crate::identity::{IdentityError, TokenIssuer, Verifier};
 use crate::keys::{KeyStore, KeysError};
 use crate::lease::{self, Lease};
 use crate::reactions::Reactions;
+use crate::rules::{self, RulesError};
 use crate::runner::{Bounds, Rules, Runner};
 use crate::seal::Sealer;
 use crate::signing::{SigningError, SigningKey};
@@ -60,6 +61,9 @@ pub enum ServeError {
     /// The read models can neither be opened nor built.
     #[error("the read models cannot be built")]
     Views(#[from] FoldError),
+    /// There are no rules to work by.
+    #[error("the policy or calendar cannot be used")]
+    Rules(#[from] RulesError),
     /// The key store cannot be opened.
     #[error("the key store cannot be opened")]
     Keys(#[from] KeysError),
@@ -172,8 +176,10 @@ impl Server {
             queued_max: config.limits.commands_queued_max,
             ..Bounds::default()
         };
-        let runner = Runner::new(Arc::clone(&log), clock, Rules::cn_national(), bounds);
+        let wanted = rules::wanted(&config.policies, rules::read(&*log).await?.as_ref())?;
+        let runner = Runner::new(Arc::clone(&log), clock, wanted.rules.clone(), bounds);
         let runner = Arc::new(if registers.is_some() { runner.beside_others() } else { runner });
+        let declared = rules::recall_emergencies(&runner).await?;
         let afar = registers.is_some().then(|| log.head().position);
         let views = open_views(&config, runner.rules().clone(), progress, afar).await?;
         let following = tokio::spawn(follow(views.clone(), Arc::clone(&log)));
@@ -188,6 +194,8 @@ impl Server {
         if lease.is_held() {
             days.catch_up().await;
         }
+        wanted.put_into_force(&runner).await?;
+        let hearing = tokio::spawn(hear(registers.is_some(), Arc::clone(&runner), declared, drain.clone()));
         let closing = tokio::spawn(close_days(Arc::clone(&days), Arc::clone(&lease), drain.clone()));
 
         let reactions = Reactions::open(&config.data, Arc::clone(&runner), sealer.clone()).await;
@@ -257,6 +265,7 @@ impl Server {
             closing,
             running_beside,
             erasing,
+            hearing,
             leasing,
             lease,
             timers,
@@ -283,6 +292,7 @@ pub struct Running {
     closing: JoinHandle<()>,
     running_beside: JoinHandle<()>,
     erasing: JoinHandle<()>,
+    hearing: JoinHandle<()>,
     leasing: JoinHandle<()>,
     lease: Arc<Lease>,
     timers: Arc<Timers>,
@@ -412,6 +422,7 @@ impl Running {
         self.streaming.await?;
         self.running_beside.await?;
         self.erasing.await?;
+        self.hearing.await?;
         self.leasing.await?;
         // After the last append was answered: whoever was cut off is told that the log is closed.
         self.runner.log().close().await?;
@@ -538,6 +549,12 @@ async fn react(reactions: Arc<Reactions>, lease: Arc<Lease>, drain: Drain) {
 }
 
 /// Only where others may erase what is kept here.
+async fn hear(shared: bool, runner: Arc<Runner>, after: Option<Position>, drain: Drain) {
+    if shared {
+        rules::hear_emergencies(&runner, after, &drain).await;
+    }
+}
+
 async fn erase(shared: bool, log: Arc<dyn EventLog>, sealer: Sealer, drain: Drain) {
     if shared {
         erasures::follow(&*log, &sealer, &drain).await;

@@ -102,6 +102,12 @@ NoticeService PublishNotice: dispatch unit
 NoticeService ExtendNotice: dispatch unit
 NoticeService EndNotice: dispatch unit
 NoticeService WithdrawNotice: dispatch unit
+EmergencyService DeclareEmergency: supervisor administrator
+EmergencyService EndEmergency: supervisor administrator
+EmergencyService GetEmergency: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor administrator
+EmergencyService ListEmergencies: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor administrator
+PolicyService ListPolicies: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor administrator
+PolicyService GetPolicy: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor administrator
 NoticeService GetNotice: desk investigation dispatch unit inspection reporting assessment supervisor auditor monitor
 CustomerService RegisterCustomer: desk
 CustomerService ChangeTier: desk supervisor

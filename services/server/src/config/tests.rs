@@ -18,6 +18,11 @@ issuer = "https://idp.example"
 master = "master"
 signing = "signing.pem"
 
+[policy]
+in_force = "cn-henan-1"
+emergencies = ["flood.toml", "cn-emergency-1"]
+calendars = ["calendar-2027.toml"]
+
 [limits]
 message_bytes_max = 1048576
 
@@ -65,6 +70,12 @@ fn a_whole_file_is_read_and_its_paths_are_relative_to_it() {
     let Identity::Provider(auth) = config.identity else { panic!("not from the file") };
     assert_eq!(auth.public_key, dir.path().join("idp.pem"));
     assert_eq!(auth.expected(), Expected { issuer: "https://idp.example".into(), audience: "duban".into() });
+    let wanted = Policies {
+        in_force: Some("cn-henan-1".into()),
+        emergencies: vec![dir.path().join("flood.toml"), "cn-emergency-1".into()],
+        calendars: vec![dir.path().join("calendar-2027.toml")],
+    };
+    assert_eq!(config.policies, wanted, "a policy that ships is named, not a file");
     assert_eq!(config.limits.message_bytes_max, 1 << 20);
     assert_eq!(config.limits.drain(), Duration::from_secs(10));
     assert_eq!(config.log, Log { level: "debug".into(), format: LogFormat::Json });
@@ -78,6 +89,7 @@ fn flags_go_before_the_file() {
         master_key: Some("m".into()),
         signing_key: Some("s".into()),
         log_url: Some("esdb://user:secret@one:2113,two:2113".into()),
+        policies: Policies { calendars: vec!["2028.toml".into()], ..Policies::default() },
         log_level: Some("warn".into()),
         log_format: Some(LogFormat::Text),
         ..Flags::default()
@@ -87,6 +99,8 @@ fn flags_go_before_the_file() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:1");
     let keys = (config.master_key.clone(), config.signing_key.clone());
     assert_eq!(keys, (Some("m".into()), Some("s".into())));
+    assert_eq!(config.policies.in_force, Some("cn-henan-1".into()), "what no flag says is the file's");
+    assert_eq!(config.policies.calendars, [Path::new("2028.toml")]);
     assert_eq!(config.log, Log { level: "warn".into(), format: LogFormat::Text });
     let url = config.store.url.clone().unwrap();
     assert_eq!(url.reveal(), "esdb://user:secret@one:2113,two:2113");

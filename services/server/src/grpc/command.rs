@@ -118,6 +118,8 @@ asks! { problem_id:
 
 asks! { notice_id: PublishNoticeRequest ExtendNoticeRequest EndNoticeRequest WithdrawNoticeRequest }
 
+asks! { emergency_id: DeclareEmergencyRequest EndEmergencyRequest }
+
 asks! { customer_id: RegisterCustomerRequest ChangeTierRequest EraseCustomerRequest }
 
 /// A command's envelope, checked.

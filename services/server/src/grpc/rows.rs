@@ -146,6 +146,31 @@ rows! { NOTICE, "NoticeService" {
     ];
 } }
 
+// An emergency changes what new tickets are measured by: whoever watches over the units declares it, or who keeps the policies.
+rows! { EMERGENCY, "EmergencyService" {
+    "DeclareEmergency": [Supervisor, Administrator];
+    "EndEmergency": [Supervisor, Administrator];
+    "GetEmergency": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor,
+        Administrator
+    ];
+    "ListEmergencies": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor,
+        Administrator
+    ];
+} }
+
+rows! { POLICY, "PolicyService" {
+    "ListPolicies": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor,
+        Administrator
+    ];
+    "GetPolicy": [
+        Desk, Investigation, Dispatch, Unit, Inspection, Reporting, Assessment, Supervisor, Auditor, Monitor,
+        Administrator
+    ];
+} }
+
 rows! { CUSTOMER, "CustomerService" {
     "RegisterCustomer": [Desk];
     "ChangeTier": [Desk, Supervisor];
@@ -217,6 +242,8 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         AUDIT,
         PROBLEM,
         NOTICE,
+        EMERGENCY,
+        POLICY,
         CUSTOMER,
         HISTORY,
         BOARD,

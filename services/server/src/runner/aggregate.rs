@@ -6,13 +6,14 @@ use duban_aggregates::chain::Stage;
 use duban_aggregates::clock::{self, DueStep};
 use duban_aggregates::ids::CommandId;
 use duban_aggregates::meta::{Context, Meta};
+use duban_aggregates::policy::Policy;
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::state::Done;
-use duban_aggregates::{customer, notice, office, order, problem, ticket};
+use duban_aggregates::{customer, edition, emergency, intake, notice, office, order, problem, ticket};
 use duban_codec::CodecError;
 use jiff::Timestamp;
 
-use super::Rules;
+use super::{Emergencies, Rules};
 
 /// Tags of an event, on which streams filter.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
@@ -45,6 +46,19 @@ pub trait Aggregate: Sized + Send + Sync + 'static {
         context: &Context<'_>,
         command: Self::Command,
     ) -> Result<Vec<Self::Event>, Rejection>;
+
+    /// The policy under which a command is decided: the one in force, with the other editions behind it.
+    fn policy(
+        _state: Option<&Self>,
+        _command: &Self::Command,
+        rules: &Rules,
+        _emergencies: &Emergencies,
+    ) -> Arc<Policy> {
+        Arc::clone(&rules.policy)
+    }
+
+    /// Told after it was written, before the answer is given.
+    fn written(&self, _rules: &Rules, _emergencies: &Emergencies) {}
 
     /// What a command did here.
     fn done(&self, command: CommandId) -> Option<Done>;
@@ -103,6 +117,22 @@ impl Aggregate for ticket::Ticket {
         command: Self::Command,
     ) -> Result<Vec<Self::Event>, Rejection> {
         ticket::decide(state, context, command)
+    }
+
+    /// A ticket that is taken in during an emergency is under the emergency's policy, and keeps it.
+    fn policy(
+        state: Option<&Self>,
+        command: &Self::Command,
+        rules: &Rules,
+        emergencies: &Emergencies,
+    ) -> Arc<Policy> {
+        let emergency = match (state, command) {
+            (None, ticket::Command::Intake(intake::Command::TakeIn { intake, .. })) => {
+                emergencies.policy_for(&intake.area)
+            }
+            _ => None,
+        };
+        emergency.unwrap_or_else(|| Arc::clone(&rules.policy))
     }
 
     fn done(&self, command: CommandId) -> Option<Done> {
@@ -188,13 +218,17 @@ fn event_unit<'t>(ticket: &'t ticket::Ticket, event: &'t ticket::Event) -> Optio
 }
 
 macro_rules! plain_aggregate {
-    ($($module:ident :: $state:ident, $prefix:literal, $encode:ident, $decode:ident $(, $alone:literal)?;)*) => {$(
+    ($($module:ident :: $state:ident, $prefix:literal, $encode:ident, $decode:ident $(, $alone:literal)? $(=> $written:path)?;)*) => {$(
         impl Aggregate for $module::$state {
             type Event = $module::Event;
             type Command = $module::Command;
 
             const PREFIXES: &'static [&'static str] = &[$prefix];
             $(const ALONE: bool = $alone;)?
+
+            $(fn written(&self, rules: &Rules, emergencies: &Emergencies) {
+                $written(self, rules, emergencies);
+            })?
 
             fn prefix(&self) -> &'static str {
                 $prefix
@@ -244,4 +278,6 @@ plain_aggregate! {
     notice::Notice, "notice", encode_notice, decode_notice;
     customer::Customer, "customer", encode_customer, decode_customer;
     office::Office, "office", encode_office, decode_office, true;
+    edition::Editions, "policy", encode_edition, decode_edition, true;
+    emergency::Emergency, "emergency", encode_emergency, decode_emergency => Emergencies::written;
 }

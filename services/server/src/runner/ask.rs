@@ -3,7 +3,7 @@
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::clock::{DueStep, Rung, Step};
 use duban_aggregates::ids::CommandId;
-use duban_aggregates::office;
+use duban_aggregates::{edition, office};
 use duban_codec::Lineage;
 use duban_log::Position;
 use jiff::civil::Date;
@@ -51,6 +51,13 @@ impl Ask {
     #[must_use]
     pub fn close_day(day: Date) -> Self {
         Self::timer(Uuid::new_v5(&office::ID, format!("close {day}").as_bytes()))
+    }
+
+    /// The server's, when it starts with other rules than before: the same command however often it starts so.
+    #[must_use]
+    pub fn rules(name: &str) -> Self {
+        let actor = Actor { id: "rule".into(), role: Role::Rule, unit: "rule".into() };
+        Self { actor, ..Self::timer(Uuid::new_v5(&edition::ID, name.as_bytes())) }
     }
 
     fn timer(command: Uuid) -> Self {
