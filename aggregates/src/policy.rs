@@ -427,6 +427,13 @@ impl Policy {
         Some(first.knowing(others))
     }
 
+    /// This policy and every other edition that is known or ships.
+    pub fn editions(&self) -> Vec<Arc<Self>> {
+        let shipped = Self::shipped().filter(|policy| self.known(&policy.version).is_none());
+        let known = self.others.values().map(Arc::clone);
+        std::iter::once(Arc::new(self.clone())).chain(known).chain(shipped).collect()
+    }
+
     /// The versions of this policy and of the other editions that were made known to it, sorted.
     pub fn versions(&self) -> Vec<&str> {
         let mut versions: Vec<&str> = self.others.keys().map(String::as_str).collect();

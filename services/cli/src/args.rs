@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     backup, bench, check, conformance, demo_verb, drive_verb, erase, export, generate, history, import, keys,
-    migrate, projections, replay, serve, watch,
+    migrate, policy, projections, replay, serve, watch,
 };
 
 /// The whole command line.
@@ -76,6 +76,8 @@ pub(crate) enum Verb {
     Projections(projections::Args),
     /// Carry a whole log from a data directory to a cluster, or back
     Migrate(migrate::Args),
+    /// Read a draft of a policy before it comes into force, and try it on what has happened
+    Policy(policy::Args),
     /// Measure the log, replay, verification or the fan-out on this machine
     Bench(bench::Args),
 }

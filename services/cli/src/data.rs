@@ -13,7 +13,8 @@ use duban_codec::Lineage;
 use duban_log::disk::{Disk, Lock, RealDisk};
 use duban_log::{Direction, EventLog, Expected, Filter, NewEvent, Options, Reader, SegmentedLog, StreamName};
 use duban_server::keys::KeyStore;
-use duban_server::runner::Aggregate;
+use duban_server::rules;
+use duban_server::runner::{Aggregate, Rules};
 use duban_server::seal::Sealer;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -93,9 +94,22 @@ pub(crate) fn opener(data: &Path, master_key: Option<&Path>) -> Result<Option<Se
     Ok(Some(Sealer::new(Arc::new(keys))))
 }
 
-/// The rules that a command line writes under: those that ship.
+/// The rules of a log that no server has written to: those that ship.
 pub(crate) fn rules() -> (Arc<Policy>, Arc<Calendar>) {
     (Policy::cn_national(), Calendar::cn())
+}
+
+/// The rules in force in a data directory: its server's, or those that ship.
+pub(crate) fn rules_in(data: &Path) -> Result<Rules, Failure> {
+    if !log_dir(data).is_dir() {
+        return Ok(Rules::cn_national());
+    }
+    rules_of(&reader(data)?)
+}
+
+/// The same, of a log that is open.
+pub(crate) fn rules_of(reader: &Reader) -> Result<Rules, Failure> {
+    rules::of_reader(reader).map_err(Failure::broken)
 }
 
 /// One thread beside the log's own: what a verb awaits, it awaits in order.

@@ -4,10 +4,10 @@
 mod custody;
 mod explained;
 mod local;
-mod moment;
+pub(crate) mod moment;
 mod remote;
 mod state;
-mod text;
+pub(crate) mod text;
 mod texts;
 
 use std::path::PathBuf;

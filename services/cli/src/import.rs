@@ -16,6 +16,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+use duban_server::runner::Rules;
 use serde::Serialize;
 
 use crate::args::{Data, Master, Output};
@@ -86,7 +87,7 @@ enum ImportError {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let (policy, calendar) = data::rules();
+    let Rules { policy, calendar } = data::rules_in(&args.data.data)?;
     let text = mapping::text(&args.mapping).map_err(Failure::misuse)?;
     let bytes = std::fs::read(&args.input)
         .map_err(|source| Failure::misuse(ImportError::Input { path: args.input.clone(), source }))?;

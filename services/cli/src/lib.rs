@@ -27,6 +27,7 @@ mod keys;
 mod migrate;
 mod mining;
 mod output;
+mod policy;
 mod progress;
 mod projections;
 pub mod proof;
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Verb::Erase(args) => erase::run(args, output),
         Verb::Projections(args) => projections::run(args, output),
         Verb::Migrate(args) => migrate::run(args, output),
+        Verb::Policy(args) => policy::run(args, output),
         Verb::Bench(args) => bench::run(args, output),
     };
     failure::exit(&outcome)

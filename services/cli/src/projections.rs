@@ -8,7 +8,6 @@ use duban_log::{EventLog, Options, Position, SegmentedLog};
 use duban_projections::{Inspected, Rebuilt};
 use duban_proto::api::v1::board_service_client::BoardServiceClient;
 use duban_proto::api::v1::{ListProjectionsRequest, ProjectionState, ProjectionView};
-use duban_server::runner::Rules;
 use duban_server::views;
 use serde::Serialize;
 
@@ -100,11 +99,6 @@ struct Listed {
     reason: Option<String>,
 }
 
-fn rules() -> Rules {
-    let (policy, calendar) = data::rules();
-    Rules { policy, calendar }
-}
-
 /// The log, with the lock that covers the read models too, and nothing more to come in it.
 fn closed_log(data: &Path) -> Result<Arc<SegmentedLog>, Failure> {
     let log = SegmentedLog::open(&data::existing_log_dir(data)?, Options::default())?;
@@ -156,7 +150,7 @@ fn of_directory(data: &Path) -> Result<Vec<Listed>, Failure> {
             }
         }
     };
-    Ok(views::inspect(data, &rules(), log.head().position).into_iter().map(listed).collect())
+    Ok(views::inspect(data, &data::rules_in(data)?, log.head().position).into_iter().map(listed).collect())
 }
 
 fn of_server(server: &str, tokens: &Path) -> Result<Vec<Listed>, Failure> {
@@ -222,6 +216,7 @@ fn rebuild(args: &Rebuild, output: Output) -> Result<Done, Failure> {
         return Err(Failure::misuse(NoSuch { name: (*name).to_owned() }));
     }
     let data = &args.data.data;
+    let rules = data::rules_in(data)?;
     let log = closed_log(data)?;
     let bars = Bars::default();
     let told = |name, done, total| bars.show(name, done, total);
@@ -230,7 +225,7 @@ fn rebuild(args: &Rebuild, output: Output) -> Result<Done, Failure> {
     runtime.block_on(log.close())?;
     for name in names {
         let log: Arc<dyn EventLog> = Arc::clone(&log) as Arc<dyn EventLog>;
-        let rebuilt = runtime.block_on(views::rebuild_named(name, data, &rules(), log, &told));
+        let rebuilt = runtime.block_on(views::rebuild_named(name, data, &rules, log, &told));
         if let Some(rebuilt) = rebuilt {
             built.push(Built::from(rebuilt.map_err(Failure::broken)?));
         }

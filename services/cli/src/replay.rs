@@ -12,16 +12,15 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use duban_aggregates::calendar::Calendar;
 use duban_aggregates::ids::{CommandId, TicketId};
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
-use duban_aggregates::office;
-use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Ticket, stream_event_id};
+use duban_aggregates::{edition, office};
 use duban_codec::CodecError;
 use duban_log::{Reader, View, part_of};
 use duban_projections::{Counts, Projection, TicketFold, Tickets};
+use duban_server::runner::Rules;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -270,11 +269,13 @@ impl<'p> Streams<'p> {
 
     fn fold(&mut self, view: &View<'_>) -> Result<(), String> {
         let unnamed = || "its stream has no id".to_owned();
-        let (prefix, id) = if view.stream == office::STREAM {
-            (office::STREAM, office::ID)
-        } else {
-            let (prefix, id) = view.stream.split_once('-').ok_or_else(unnamed)?;
-            (prefix, id.parse().map_err(|_| unnamed())?)
+        let (prefix, id) = match view.stream {
+            office::STREAM => (office::STREAM, office::ID),
+            edition::STREAM => (edition::STREAM, edition::ID),
+            stream => {
+                let (prefix, id) = stream.split_once('-').ok_or_else(unnamed)?;
+                (prefix, id.parse().map_err(|_| unnamed())?)
+            }
         };
         let is_ticket =
             [Kind::Complaint, Kind::Fault, Kind::Install].iter().any(|kind| kind.name() == prefix);
@@ -292,6 +293,10 @@ impl<'p> Streams<'p> {
             "notice" => drop(duban_codec::decode_notice(view.kind, view.payload).map_err(undecodable)?),
             "customer" => drop(duban_codec::decode_customer(view.kind, view.payload).map_err(undecodable)?),
             "imported" => drop(duban_codec::decode_imported(view.kind, view.payload).map_err(undecodable)?),
+            "emergency" => drop(duban_codec::decode_emergency(view.kind, view.payload).map_err(undecodable)?),
+            edition::STREAM => {
+                drop(duban_codec::decode_edition(view.kind, view.payload).map_err(undecodable)?);
+            }
             office::STREAM => {
                 let office::Event::DayClosed(_) =
                     duban_codec::decode_office(view.kind, view.payload).map_err(undecodable)?;
@@ -373,7 +378,8 @@ fn digest_of(parts: impl Hash, holder: &str, category: &str, taken_in_at: Timest
 
 /// Folds a second time, as the read model does, in the log's order, and compares.
 fn compare(reader: &Arc<Reader>, folded: &mut Folded) -> Result<Tickets, Failure> {
-    let fold = TicketFold::new(Policy::cn_national(), Calendar::cn());
+    let Rules { policy, calendar } = data::rules_of(reader)?;
+    let fold = TicketFold::new(policy, calendar);
     let tickets = Projection::temporary(fold).map_err(Failure::broken)?;
     let total = reader.head().size;
     let log = Arc::new(ReadOnlyLog::new(Arc::clone(reader), Progress::new("read model", "events", total)));

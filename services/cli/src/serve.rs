@@ -7,7 +7,7 @@ use std::sync::Arc;
 use duban_aggregates::actor::Actor;
 use duban_kafka::Kafka;
 use duban_server::beside::Beside;
-use duban_server::config::{Config, Flags, Identity, LogFormat};
+use duban_server::config::{Config, Flags, Identity, LogFormat, Policies};
 use duban_server::identity::role_name;
 use duban_server::serve::{Running, ServeError, Server};
 use duban_server::time::{Clock, SystemClock};
@@ -21,7 +21,7 @@ use crate::progress::Bars;
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  duban serve --dev --data ./data --tokens ./tokens\n  duban serve --config /etc/duban/duban.toml\n  duban serve --config /etc/duban/duban.toml --log esdb://one:2113,two:2113,three:2113\n\nServers over one --log share its tickets, and any of them takes any command; each has a data directory of its own, for its read models,\nand all have the same --master-key and --signing-key. What needs one only, timers among it, one of them does at a time.\n\nPrints `ready ADDR` on stdout when it serves. With --dev a throw-away key signs a token a role, which are printed as\n`token ROLE UNIT TOKEN` after it (and kept in FILE with --tokens).\nExit status: 0 stopped as asked, 1 it could not go on, 2 wrong use."
+    after_help = "Examples:\n  duban serve --dev --data ./data --tokens ./tokens\n  duban serve --config /etc/duban/duban.toml\n  duban serve --config /etc/duban/duban.toml --log esdb://one:2113,two:2113,three:2113\n  duban serve --dev --data ./data --policy cn-henan-1 --calendar calendar-2027.toml\n\nServers over one --log share its tickets, and any of them takes any command; each has a data directory of its own, for its read models,\nand all have the same --master-key and --signing-key. What needs one only, timers among it, one of them does at a time.\n\nPrints `ready ADDR` on stdout when it serves. With --dev a throw-away key signs a token a role, which are printed as\n`token ROLE UNIT TOKEN` after it (and kept in FILE with --tokens).\nExit status: 0 stopped as asked, 1 it could not go on, 2 wrong use."
 )]
 pub(crate) struct Args {
     /// The data directory
@@ -48,6 +48,15 @@ pub(crate) struct Args {
     /// Development: keep the tokens in this file, one `ROLE UNIT TOKEN` a line, readable by its owner only
     #[arg(long, value_name = "FILE", requires = "dev")]
     tokens: Option<PathBuf>,
+    /// The policy to put into force: a file, or the version of one that ships (cn-national-1, cn-henan-1, ...)
+    #[arg(long, value_name = "FILE|VERSION")]
+    policy: Option<PathBuf>,
+    /// A policy that emergencies may name; may be given several times
+    #[arg(long, value_name = "FILE|VERSION")]
+    emergency_policy: Vec<PathBuf>,
+    /// A calendar over the one that ships, for instance of a year published since; may be given several times
+    #[arg(long, value_name = "FILE")]
+    calendar: Vec<PathBuf>,
     /// Log level, or a filter like `info,duban_server=debug`
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -67,6 +76,11 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
         master_key: args.master_key.clone(),
         signing_key: args.signing_key.clone(),
         log_url: args.log.clone(),
+        policies: Policies {
+            in_force: args.policy.clone(),
+            emergencies: args.emergency_policy.clone(),
+            calendars: args.calendar.clone(),
+        },
         log_level: args.log_level.clone(),
         log_format: args.log_json.then_some(LogFormat::Json),
     };
@@ -81,6 +95,7 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
         let starting = Server::start_beside(config, clock, Arc::new(Bars::default()), beside);
         let mut running = starting.await.map_err(|error| match error {
             ServeError::Log(error) => error.into(),
+            ServeError::Rules(error) => Failure::misuse(error),
             other => Failure::broken(other),
         })?;
         running.heed_signals().map_err(Failure::broken)?;

@@ -53,6 +53,18 @@ fn help_shows_examples_and_wrong_use_is_status_2() {
         &["history", ticket, "--server", "http://127.0.0.1:1"],
         &["generate", "--data", text(&nowhere), "--tickets", "0", "--seed", "1"],
         &["bench", "replay", "--data", text(&nowhere)],
+        &["policy", "check", text(&nowhere)],
+        &[
+            "policy",
+            "try",
+            "cn-henan-1",
+            "--data",
+            text(&nowhere),
+            "--from",
+            "2026-01-01",
+            "--to",
+            "2026-02-01",
+        ],
         &["import", "--data", text(&nowhere), "--mapping", "no.toml", "no.csv"],
         &["conformance"],
         &["conformance", "--data", text(&nowhere)],
@@ -108,6 +120,70 @@ fn a_generated_log_is_verified_replayed_and_told_and_damage_is_found() {
     let damaged = json(&["verify", "--data", data], 1);
     assert_eq!(damaged["ok"], false);
     assert!(damaged["damage"]["reason"].is_string() && damaged["damage"]["offset"].is_u64(), "{damaged}");
+}
+
+#[test]
+fn a_policy_is_checked_against_the_law_and_tried_on_what_has_happened() {
+    let shipped = json(&["policy", "check", "cn-henan-1"], 0);
+    assert_eq!((&shipped["ok"], &shipped["policy"]["version"]), (&Value::Bool(true), &"cn-henan-1".into()));
+    let dir = tempfile::tempdir().unwrap();
+    let draft = dir.path().join("draft.toml");
+    let write = |rest: &str| {
+        let head = "version = \"draft-1\"\ntitle = \"t\"\nextends = [\"cn-national-1\"]\n";
+        std::fs::write(&draft, format!("{head}{rest}")).unwrap();
+    };
+    write("[[entry]]\nclock = \"repair\"\nkind = \"fault\"\ntarget = \"96h\"\n");
+    let lax = json(&["policy", "check", text(&draft)], 1);
+    assert_eq!((&lax["ok"], &lax["problem"]["line"]), (&Value::Bool(false), &4.into()));
+    assert_eq!(lax["problem"]["article"], "电信条例第三十二条");
+    let told = String::from_utf8(status(&["policy", "check", text(&draft)], 1).stdout).unwrap();
+    assert!(told.contains("line 4: repair within 96h may end later than 48h (电信条例第三十二条)"), "{told}");
+    write("[[entry]]\nclock = \"order\"\ncategory = \"fault.moon\"\ntarget = \"9h\"\n");
+    let wrong = json(&["policy", "check", text(&draft)], 1);
+    assert_eq!((&wrong["problem"]["line"], &wrong["problem"]["article"]), (&4.into(), &Value::Null));
+    status(&["policy", "check", text(&dir.path().join("none.toml"))], 2);
+
+    let data = dir.path().join("data");
+    let data = text(&data);
+    json(&["generate", "--data", data, "--tickets", "40", "--seed", "5"], 0);
+    let always = ["--data", data, "--from", "2000-01-01", "--to", "2100-01-01"];
+    let try_it = |policy: &str, code| {
+        let args: Vec<&str> = ["policy", "try", policy].into_iter().chain(always).collect();
+        json(&args, code)
+    };
+    let same = try_it("cn-national-1", 0);
+    assert_eq!(
+        (&same["differ"], &same["due_earlier"], &same["due_later"]),
+        (&0.into(), &0.into(), &0.into())
+    );
+    assert_eq!(same["breached_then"], same["breached_now"]);
+    assert!(same["clocks"].as_u64() > Some(200) && same["tickets"] == 40, "{same}");
+
+    // Contact within minutes instead of hours breaches what was met, and nothing else.
+    let minutes = ["complaint", "fault", "install"]
+        .map(|kind| format!("[[entry]]\nclock = \"contact\"\nkind = \"{kind}\"\ntarget = \"1m\"\n"));
+    write(&minutes.concat());
+    let strict = try_it(text(&draft), 0);
+    assert_eq!(strict["policy"], "draft-1");
+    let differences = strict["differences"].as_array().unwrap();
+    assert!(!differences.is_empty() && strict["differ"] == differences.len(), "{strict}");
+    for difference in differences {
+        assert_eq!(difference["clock"], "contact");
+        let verdicts = (&difference["then"]["verdict"], &difference["now"]["verdict"]);
+        assert_eq!(verdicts.1, "breached", "{difference}");
+        assert_ne!(verdicts.0, "breached", "{difference}");
+        assert!(difference["now"]["due"].as_str() < difference["then"]["due"].as_str(), "{difference}");
+    }
+    assert_eq!(strict["due_later"], 0);
+    let (then, now) = (strict["breached_then"].as_u64().unwrap(), strict["breached_now"].as_u64().unwrap());
+    assert_eq!(now - then, differences.len() as u64);
+    // Nothing starts in an empty period, and a draft that breaks the law is not tried.
+    let early = ["policy", "try", "cn-henan-1", "--data", data, "--from", "2000-01-01", "--to", "2000-01-02"];
+    assert_eq!(json(&early, 0)["clocks"], 0);
+    write("[[entry]]\nclock = \"repair\"\nkind = \"fault\"\ntarget = \"96h\"\n");
+    let args: Vec<&str> = ["policy", "try", text(&draft)].into_iter().chain(always).collect();
+    let refused = String::from_utf8(status(&args, 1).stderr).unwrap();
+    assert!(refused.contains("电信条例第三十二条"), "{refused}");
 }
 
 /// Flips a byte of an early event in the first segment.

@@ -1,13 +1,14 @@
 //! Histories from a data directory, beside whoever writes to it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use duban_aggregates::explain::Versions;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
 use duban_log::{Direction, Reader, Recorded};
 use duban_server::history::{AsOf, Opener, difference, explain_clock, explain_verdict};
-use duban_server::runner::RunError;
+use duban_server::runner::{Rules, RunError};
 use duban_server::time::{Clock, SystemClock};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub(super) struct Local {
     ticket: Uuid,
     events: Vec<Recorded>,
     opener: Opener,
+    rules: Rules,
     /// A log written under a virtual clock may be ahead of this machine.
     now: Timestamp,
 }
@@ -45,7 +47,8 @@ impl Local {
         let events = events(&reader, ticket)?;
         let Some(last) = events.last() else { return Err(Failure::misuse(HistoryError::NoTicket(ticket))) };
         let last = Timestamp::from_microsecond(last.recorded_at).map_err(Failure::broken)?;
-        Ok(Self { ticket, events, opener, now: SystemClock::starting_at(last).now() })
+        let rules = data::rules_of(&reader)?;
+        Ok(Self { ticket, events, opener, rules, now: SystemClock::starting_at(last).now() })
     }
 
     pub(super) fn history(&self, as_of: AsOf) -> Result<History, Failure> {
@@ -66,8 +69,8 @@ impl Local {
     }
 
     pub(super) fn explain(&self, what: What) -> Result<Explained, Failure> {
-        let (policy, calendar) = data::rules();
-        let versions = Versions { policies: vec![policy], calendars: vec![calendar] };
+        let Rules { policy, calendar } = &self.rules;
+        let versions = Versions { policies: policy.editions(), calendars: vec![Arc::clone(calendar)] };
         let answer = match what {
             What::Clock(clock) => {
                 let answer = explain_clock(&self.events, clock, &versions, &self.opener).map_err(failed)?;

@@ -13,7 +13,7 @@ pub(super) fn office() -> Offset {
 }
 
 /// RFC 3339, or local in Shanghai.
-pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

@@ -37,7 +37,8 @@ pub(super) fn state_lines(of: &State) -> Vec<String> {
     lines
 }
 
-pub(super) fn local(at: Timestamp) -> String {
+/// A moment in Shanghai.
+pub(crate) fn local(at: Timestamp) -> String {
     let at = office().to_datetime(at);
     strtime::format("%Y-%m-%d %H:%M:%S", at).unwrap_or_else(|_| at.to_string())
 }

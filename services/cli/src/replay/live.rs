@@ -13,7 +13,6 @@ use duban_log::{Direction, Reader};
 use duban_projections::{Compared, Kept, Row, Tickets};
 use duban_proto::api::v1 as api;
 use duban_server::history::summary;
-use duban_server::runner::Rules;
 use duban_server::views;
 use serde::Serialize;
 
@@ -66,8 +65,7 @@ pub(super) fn on_disk(
         }
         Err(error) => return Err(Failure::broken(error)),
     };
-    let (policy, calendar) = data::rules();
-    let rules = Rules { policy, calendar };
+    let rules = data::rules_of(reader)?;
     let bars = Bars::default();
     let log = ReadOnlyLog::new(Arc::clone(reader), Progress::new("read models", "events", 0));
     let told = |name, done, total| bars.show(name, done, total);

@@ -170,7 +170,7 @@ impl Api {
     /// The versions by which verdicts are computed again.
     fn versions(&self) -> Versions {
         let rules = self.runner.rules();
-        Versions { policies: vec![rules.policy.clone()], calendars: vec![rules.calendar.clone()] }
+        Versions { policies: rules.policy.editions(), calendars: vec![rules.calendar.clone()] }
     }
 
     /// Opens a ticket's texts as it stands now: whoever works on it may read what was written before.
