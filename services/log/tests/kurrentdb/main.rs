@@ -20,6 +20,7 @@ mod appends;
 mod beside;
 mod nodes;
 mod reads;
+mod storm;
 mod subscriptions;
 
 /// Nothing that a test waits for takes this long.
