@@ -6,6 +6,7 @@ mod out;
 mod seen;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -49,7 +50,7 @@ pub struct Outcome {
 
 /// Carries a plan out; `say` is told how far it is.
 pub async fn carry_out(plan: &Plan, say: impl Fn(&str)) -> Outcome {
-    let brokers = Brokers::start(&plan.directory.join("kafka"));
+    let brokers = Arc::new(Brokers::start(&plan.directory.join("kafka")));
     say(&format!("three brokers are up: {}", brokers.addresses));
     let relay = relay(plan, &brokers, &say).await;
     let facts = take_in(plan, &brokers, &say).await;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use duban_log::Reader as LogReader;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -71,7 +73,7 @@ fn blows(plan: &Plan) -> Vec<Blow> {
 }
 
 /// Relays a log of at least so many events.
-pub async fn relay(plan: &Plan, brokers: &Brokers, say: &impl Fn(&str)) -> RelayOutcome {
+pub async fn relay(plan: &Plan, brokers: &Arc<Brokers>, say: &impl Fn(&str)) -> RelayOutcome {
     let directory = plan.directory.join("relay");
     let file = configure(&directory, &format!("brokers = \"{}\"\nfacts = false\n", brokers.addresses));
     let data = outside::data(&directory);
@@ -91,11 +93,11 @@ pub async fn relay(plan: &Plan, brokers: &Brokers, say: &impl Fn(&str)) -> Relay
     let reader = Reader::start(&brokers.addresses, TOPICS.map(|topic| format!("duban.{topic}.v1")).into());
     let begun = Instant::now();
     let mut served = Served::start_with(&plan.binary, &directory, vec!["--config".into(), file.into()]).await;
-    let blows = blows(plan);
+    let (blows, mut returning) = (blows(plan), None);
     let parts = blows.len() as u64 + 1;
     for (part, blow) in (1..).zip(&blows) {
         // Once so many have come, and some from this very life of the relay.
-        let goal = (written * part / parts / 2).max(reader.distinct() + written / parts / 8);
+        let goal = (written * part / parts / 2).max(reader.distinct() + written / parts / 16);
         if !seen_by(&reader, goal).await {
             outcome.problems.push(format!("nothing came any more after {} events", reader.distinct()));
             break;
@@ -103,7 +105,6 @@ pub async fn relay(plan: &Plan, brokers: &Brokers, say: &impl Fn(&str)) -> Relay
         match blow {
             Blow::Relay => {
                 served.kill().await;
-                // What the reader has not seen yet may have arrived, so Kafka itself is asked.
                 if reader.distinct() < written {
                     outcome.relay_kills += 1;
                 }
@@ -111,17 +112,20 @@ pub async fn relay(plan: &Plan, brokers: &Brokers, say: &impl Fn(&str)) -> Relay
                 served.restart().await;
             }
             Blow::Broker(number) => {
+                came_back(returning.take()).await;
                 brokers.kill(*number);
                 if reader.distinct() < written {
                     outcome.broker_kills += 1;
                 }
                 say(&format!("broker {number} was killed after {} events were seen", reader.distinct()));
-                // Away for a while, in which the others have to do; then it comes back and catches up.
-                seen_by(&reader, (reader.distinct() + written / parts / 4).min(written)).await;
-                brokers.up(*number);
+                // Away for a while, in which the others have to do; then it comes back, while the next blow falls.
+                seen_by(&reader, (reader.distinct() + written / parts / 8).min(written)).await;
+                let (brokers, number) = (Arc::clone(brokers), *number);
+                returning = Some(tokio::task::spawn_blocking(move || brokers.up(number)));
             }
         }
     }
+    came_back(returning).await;
     let expected = loop {
         let expected = expected(&data);
         let all = expected.ids.len() as u64;
@@ -137,6 +141,13 @@ pub async fn relay(plan: &Plan, brokers: &Brokers, say: &impl Fn(&str)) -> Relay
     let seen = reader.end();
     outcome.check(plan, &expected, seen);
     outcome
+}
+
+/// A broker that was started again has to be there before the next one goes.
+async fn came_back(returning: Option<JoinHandle<()>>) {
+    if let Some(returning) = returning {
+        returning.await.expect("a broker that was killed can be started again");
+    }
 }
 
 /// Waits until the reader has seen so many events; false where nothing comes any more.

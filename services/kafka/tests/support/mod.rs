@@ -60,7 +60,7 @@ fn topics(config: &Config) -> Vec<String> {
 pub struct World {
     pub log: Arc<dyn EventLog>,
     pub host: Host,
-    _keys: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
 impl World {
@@ -69,12 +69,15 @@ impl World {
     }
 
     pub fn bounded(bounds: Bounds) -> Self {
-        let keys = tempfile::tempdir().unwrap();
+        Self::over(Arc::new(MemoryLog::new()), tempfile::tempdir().unwrap(), bounds)
+    }
+
+    /// A world over a log, with its keys in a directory.
+    pub fn over(log: Arc<dyn EventLog>, keys: tempfile::TempDir, bounds: Bounds) -> Self {
         let sealer = Sealer::new(Arc::new(KeyStore::open(keys.path(), None).unwrap()));
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
         let clock = VirtualClock::new("2026-04-01T01:00:00Z".parse().unwrap());
         let runner = Arc::new(Runner::new(Arc::clone(&log), Arc::new(clock), Rules::cn_national(), bounds));
-        Self { log, host: Host { runner, sealer, drain: Drain::default() }, _keys: keys }
+        Self { log, host: Host { runner, sealer, drain: Drain::default() }, directory: keys }
     }
 
     /// The same log and keys under another server's life.
@@ -149,7 +152,7 @@ impl World {
     }
 
     pub async fn events(&self) -> Vec<Recorded> {
-        self.log.read_all(None, Direction::Forward, &Filter::all(), usize::MAX).await.unwrap().events
+        events(&*self.log).await
     }
 
     /// A ticket's events of its facts: type, command, actor.
@@ -161,6 +164,18 @@ impl World {
             .filter(|(event, _)| event.kind.starts_with("fault.") || event.kind.starts_with("install."))
             .map(|(event, metadata)| (event.kind.to_string(), metadata.command.0, metadata.actor.id.0))
             .collect()
+    }
+}
+
+pub async fn events(log: &dyn EventLog) -> Vec<Recorded> {
+    let (mut all, mut from) = (Vec::new(), None);
+    loop {
+        let page = log.read_all(from, Direction::Forward, &Filter::all(), 10_000).await.unwrap();
+        all.extend(page.events);
+        from = page.next;
+        if page.end {
+            return all;
+        }
     }
 }
 
