@@ -92,6 +92,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("SupervisionService/Waive",                  ". . . . . . . + . . ."),
     ("SupervisionService/DecideThirdReturn",      ". . . . . . . + . . ."),
     ("AuditService/FileFinding",                  ". . . . . . . . + . ."),
+    ("AuditService/GetConformance",               ". . . . . . . + + + ."),
+    ("AuditService/ListDeviations",               ". . . . . . . + + + ."),
     ("ProblemService/OpenProblem",                "+ + + . + . . + . . ."),
     ("ProblemService/FindProblemCause",           ". + . . . . . + . . ."),
     ("ProblemService/PlanProblemAction",          ". + + o . . . + . . ."),
