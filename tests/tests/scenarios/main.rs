@@ -13,6 +13,7 @@ mod days;
 mod erase;
 mod history;
 mod import;
+mod migrate;
 mod policies;
 mod proof;
 mod repeats;

@@ -1,41 +1,31 @@
 //! Several servers over one log: any of them takes any command, and what needs one only is done once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use duban_log::{MemoryLog, MemoryRegisters};
+use duban_fake_kurrentdb::{Cluster, Config};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, TicketKind};
-use duban_server::serve::Ground;
 use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories;
 use duban_tests::inside::Inside;
 use duban_tests::script::{Case, Make, way};
+use duban_tests::together::{Plan, servers, settled, together};
 use duban_tests::wire::Wire;
 use futures::future::join_all;
 
-fn ground() -> Ground {
-    Ground { log: Arc::new(MemoryLog::new()), registers: Arc::new(MemoryRegisters::default()) }
+async fn cluster() -> Cluster {
+    Cluster::start(Config { nodes: 3, ..Config::default() })
+        .await
+        .expect("there are ports for a fake cluster")
 }
 
 /// So many servers, and a connection to each.
-async fn servers(ground: &Ground, count: usize) -> (Vec<Inside>, Vec<Wire>) {
-    let mut servers: Vec<Inside> = Vec::new();
-    for _ in 0..count {
-        let server = Inside::beside(ground, servers.first()).await;
-        servers.push(server);
-    }
+async fn started(cluster: &Cluster, count: usize) -> (Vec<Inside>, Vec<Wire>) {
+    let servers = servers(cluster, count).await;
     let wires = join_all(servers.iter().map(Inside::wire)).await;
     (servers, wires)
-}
-
-async fn settled(servers: &[Inside]) {
-    // Twice: what the one that has the lease wrote last, the others have not seen before.
-    for _ in 0..2 {
-        join_all(servers.iter().map(|server| server.running().settled())).await;
-    }
 }
 
 fn holders(servers: &[Inside]) -> usize {
@@ -68,7 +58,8 @@ async fn stop(servers: Vec<Inside>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_server_takes_the_next_command_of_a_ticket_and_shows_what_another_has_answered() {
-    let (servers, wires) = servers(&ground(), 3).await;
+    let cluster = cluster().await;
+    let (servers, wires) = started(&cluster, 3).await;
     assert_eq!(holders(&servers), 1);
     for (number, kind) in
         [TicketKind::Complaint, TicketKind::Fault, TicketKind::Install].into_iter().enumerate()
@@ -96,7 +87,8 @@ async fn any_server_takes_the_next_command_of_a_ticket_and_shows_what_another_ha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_race_on_several_servers_happen_once_each() {
-    let (servers, wires) = servers(&ground(), 3).await;
+    let cluster = cluster().await;
+    let (servers, wires) = started(&cluster, 3).await;
     let mut case = Case::new("together-race", TicketKind::Complaint);
     case.done(&wires[0], c::take_in).await;
     // The same commands to all servers at once, as callers do that hear nothing for a while.
@@ -125,7 +117,8 @@ async fn commands_that_race_on_several_servers_happen_once_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_falls_due_and_days_that_end_happen_once_also_where_all_take_themselves_for_the_holder() {
-    let (servers, wires) = servers(&ground(), 3).await;
+    let cluster = cluster().await;
+    let (servers, wires) = started(&cluster, 3).await;
     for number in 0..8 {
         let mut case = Case::new(&format!("together-due-{number}"), TicketKind::Complaint);
         case.done(&wires[number % 3], c::take_in).await;
@@ -162,6 +155,27 @@ async fn what_falls_due_and_days_that_end_happen_once_also_where_all_take_themse
     stop(servers).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_one_that_has_the_lease_stops_another_does_what_falls_due_from_then_on() {
+    let cluster = cluster().await;
+    let (mut servers, mut wires) = started(&cluster, 2).await;
+    let holder = servers.iter().position(|server| server.running().lease().is_held()).unwrap();
+    let (gone, _) = (servers.remove(holder), wires.remove(holder));
+    let mut case = Case::new("together-handover", TicketKind::Complaint);
+    case.done(&wires[0], c::take_in).await;
+    assert_eq!(holders(&servers), 0);
+    gone.stop().await;
+    let mut held = servers[0].running().lease().held();
+    tokio::time::timeout(Duration::from_secs(30), held.wait_for(|held| *held)).await.unwrap().unwrap();
+    servers[0].clock().advance(Duration::from_secs(60 * 24 * 3_600));
+    let events = agreed(&servers, &wires).await;
+    assert!(!of_type(&events, "clock.breached.v1").is_empty());
+    // Reactions go on too: the customer was registered by this one.
+    let customer = customer_of(&wires[0], &case).await;
+    assert_eq!(customer.open_tickets, [case.ticket.clone()]);
+    stop(servers).await;
+}
+
 async fn customer_of(wire: &Wire, case: &Case) -> api::GetCustomerResponse {
     let state = case.state(wire).await.expect("the desk reads everything");
     let customer_id = state.customer.expect("a ticket has a customer").customer_id;
@@ -172,8 +186,8 @@ async fn customer_of(wire: &Wire, case: &Case) -> api::GetCustomerResponse {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_erases_no_server_opens_any_more() {
-    let ground = ground();
-    let (servers, wires) = servers(&ground, 3).await;
+    let cluster = cluster().await;
+    let (servers, wires) = started(&cluster, 3).await;
     let mut case = Case::new("together-erase", TicketKind::Complaint);
     case.close(&wires[0]).await;
     settled(&servers).await;
@@ -206,8 +220,25 @@ async fn what_one_server_erases_no_server_opens_any_more() {
             wire.ask("CustomerService/GetCustomer", &Who::new("desk", "desk"), &request).await.unwrap();
         assert!(seen.erased);
     }
+    let ground = duban_server::serve::connect(&cluster.url()).await.unwrap();
     let later = Inside::beside(&ground, servers.first()).await;
     assert!(case.state(&later.wire().await).await.unwrap().description.is_none());
     later.stop().await;
     stop(servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_acknowledged_is_lost_and_nothing_happens_twice_while_the_leader_changes_and_time_flies() {
+    let plan = Plan {
+        servers: 3,
+        nodes: 3,
+        clients: 6,
+        time: Duration::from_secs(6),
+        switch_every: Duration::from_secs(1),
+        seed: 11,
+    };
+    let outcome = together(&plan, |_, _| {}).await;
+    assert_eq!(outcome.problems, Vec::<String>::new(), "{outcome:?}");
+    assert_eq!((outcome.lost, outcome.twice, outcome.agreed), (0, 0, true), "{outcome:?}");
+    assert!(outcome.switches >= 3 && outcome.acknowledged >= 30 && outcome.by_timer > 0, "{outcome:?}");
 }
