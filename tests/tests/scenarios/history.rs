@@ -373,7 +373,7 @@ async fn an_auditors_finding_is_an_event_that_histories_show_and_a_supervisor_re
     let event = finding.event.as_ref().expect("an envelope");
     assert_eq!((event.r#type.as_str(), event.revision), ("ticket.finding_filed.v1", answer.revision));
     assert_eq!(finding.texts[0].text.as_deref(), Some("录音与答复不符"));
-    assert_eq!(event.metadata.as_ref().map(|metadata| metadata.role()), Some(ev::Role::Auditor));
+    assert_eq!(event.metadata.as_ref().map(ev::Metadata::role), Some(ev::Role::Auditor));
     assert_eq!(state.open_finding.as_deref(), Some(event.id.as_str()));
     inside.size().await;
     let data = inside.directory().join("data");
@@ -454,14 +454,14 @@ async fn replay_holds_every_row_of_the_live_read_models_against_a_new_fold() {
 }
 
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    std::fs::create_dir_all(to).expect("a directory to copy into");
+    for entry in std::fs::read_dir(from).expect("a directory to copy") {
+        let entry = entry.expect("a readable directory");
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().expect("a kind of file").is_dir() {
             copy(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            std::fs::copy(entry.path(), target).expect("a copied file");
         }
     }
 }
