@@ -4,10 +4,8 @@ mod erasures;
 mod ground;
 mod router;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +34,7 @@ use crate::runner::{Bounds, Rules, Runner};
 use crate::seal::Sealer;
 use crate::signing::{SigningError, SigningKey};
 use crate::stream::{StreamServer, Streams};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, Floored, SystemClock};
 use crate::timers::Timers;
 use crate::tls::TlsError;
 use crate::views::{PROGRESS_EVERY, Progress, ToldInTheLog, Views};
@@ -594,20 +592,4 @@ fn identity(config: &Config) -> Result<(Verifier, Option<TokenIssuer>), ServeErr
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
-}
-
-/// A clock that answers the last recorded moment until it has passed it: history never decreases between two runs.
-struct Floored {
-    clock: Arc<dyn Clock>,
-    floor: Timestamp,
-}
-
-impl Clock for Floored {
-    fn now(&self) -> Timestamp {
-        self.clock.now().max(self.floor)
-    }
-
-    fn reached(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        if at <= self.floor { Box::pin(std::future::ready(())) } else { self.clock.reached(at) }
-    }
 }

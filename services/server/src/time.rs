@@ -18,6 +18,22 @@ pub trait Clock: Send + Sync {
     fn reached(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
+/// A clock that answers the last recorded moment until it has passed it: history never decreases between two runs.
+pub(crate) struct Floored {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) floor: Timestamp,
+}
+
+impl Clock for Floored {
+    fn now(&self) -> Timestamp {
+        self.clock.now().max(self.floor)
+    }
+
+    fn reached(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        if at <= self.floor { Box::pin(std::future::ready(())) } else { self.clock.reached(at) }
+    }
+}
+
 /// The machine's clock, held back from ever going backwards.
 #[derive(Debug)]
 pub struct SystemClock {
