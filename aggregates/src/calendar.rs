@@ -18,8 +18,10 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(crate) use crate::deadline::due;
-pub use crate::deadline::{Deadline, Pause, Target, TargetError, WARN_PERCENT, deadline, resume};
+mod deadline;
+
+pub(crate) use deadline::due;
+pub use deadline::{Deadline, Pause, Target, TargetError, WARN_PERCENT, deadline, resume};
 
 /// The offset of Asia/Shanghai: UTC+8 all year.
 pub const SHANGHAI: Offset = Offset::constant(8);

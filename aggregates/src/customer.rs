@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::checks::described;
 use crate::ids::{CustomerId, TicketId};
-use crate::intake::{Segment, Tier};
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::rejection::{Missing, Rejection};
-use crate::steps::described;
+use crate::words::{Segment, Tier};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

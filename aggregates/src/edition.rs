@@ -9,12 +9,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::actor::Role;
 use crate::calendar::Calendar;
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::policy::Policy;
 use crate::rejection::{Problem, Rejection};
+use crate::words::Role;
 
 /// The stream's name; there is one.
 pub const STREAM: &str = "policy";

@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 
+use crate::area::Area;
+use crate::checks::{NAME_BYTES_MAX, described, named};
 use crate::ids::EmergencyId;
-use crate::intake::Area;
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem, Rejection};
-use crate::steps::{NAME_BYTES_MAX, described, named};
 
 /// Where an emergency holds: everywhere where nothing is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -43,7 +43,7 @@ impl Versions {
 /// The event that brought another one about: the last before it in its command that is not itself a clock's answer. None where
 /// time alone did.
 fn cause(history: &[(Meta, Event)], at: usize) -> Option<usize> {
-    use crate::clock::Event as Clock;
+    use crate::ticket::clock::Event as Clock;
     let by_time = |event: &Event| {
         matches!(
             event,

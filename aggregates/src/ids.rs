@@ -108,3 +108,12 @@ numbers! {
     /// A proposed step of the escalation ladder.
     EscalationNo;
 }
+
+/// The id of the `index`-th event that a command adds to a stream: the same however often it is decided.
+#[must_use]
+pub fn stream_event_id(stream: Uuid, command: CommandId, index: u32) -> EventId {
+    let mut name = [0; 20];
+    name[..16].copy_from_slice(command.0.as_bytes());
+    name[16..].copy_from_slice(&index.to_be_bytes());
+    EventId(Uuid::new_v5(&stream, &name))
+}

@@ -8,13 +8,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::actor::Role;
-use crate::chain::Stage;
+use crate::checks::{listed, named};
 use crate::ids::HistoryId;
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem, Rejection};
-use crate::steps::{listed, named};
+use crate::words::{Role, Stage};
 
 /// The longest value of an attribute, in bytes. A hundred of them still fit into one event.
 pub const VALUE_BYTES_MAX: usize = 4096;

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::ids::{CommandId, EventId};
+use crate::ids::{CommandId, EventId, stream_event_id};
 use crate::meta::Meta;
-use crate::ticket::stream_event_id;
 
 /// What a command did, so that a repeat answers the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::checks::{described, named, registered};
 use crate::ids::{NoticeId, TicketId, UnitId};
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem, Rejection};
-use crate::steps::{described, named, registered};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use crate::actor::Role;
 use crate::calendar::local_date;
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem, Rejection};
+use crate::words::Role;
 
 /// The stream's name; there is one office.
 pub const STREAM: &str = "office";

@@ -26,13 +26,14 @@ use jiff::civil::{Date, Time};
 use serde::Deserialize;
 
 use crate::calendar::Target;
-use crate::chain::Stage;
-use crate::clock::{ClockKind, PauseCode};
 use crate::ids::UnitId;
-use crate::intake::{Channel, Intake, Kind, Segment, Tier};
+use crate::words::{Channel, ClockKind, Kind, PauseCode, Segment, Stage, Tier};
 
 pub use file::PolicyError;
 pub use floor::FloorError;
+
+// Where this was before; until every user names where it is.
+pub use crate::words::UnitKind;
 
 /// What a clock of a ticket is measured by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,22 +87,6 @@ pub struct Subject<'a> {
     pub mass_outage: bool,
 }
 
-impl<'a> Subject<'a> {
-    /// The facts of a ticket as it was taken in.
-    pub fn of(intake: &'a Intake) -> Self {
-        Self {
-            kind: intake.kind,
-            channel: intake.channel,
-            tier: intake.customer.tier,
-            segment: intake.customer.segment,
-            province: &intake.area.province,
-            rural: intake.area.rural,
-            category: &intake.category,
-            mass_outage: intake.mass_outage,
-        }
-    }
-}
-
 /// A node of the category tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Category {
@@ -113,18 +98,6 @@ pub struct Category {
     pub kind: Kind,
     /// Nothing lies below it. Tickets may use any node; reports count by leaf.
     pub leaf: bool,
-}
-
-/// What a unit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UnitKind {
-    /// A crew that works outside 班组.
-    Crew,
-    /// A department 部门.
-    Department,
-    /// An outside company that works for the operator 外包单位; assessed like the others.
-    Contractor,
 }
 
 /// A unit of the register: holder of orders, subject of verdicts.

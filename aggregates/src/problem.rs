@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::calendar::local_date;
+use crate::checks::{described, listed, named, registered};
 use crate::ids::{EventId, ProblemId, TicketId, UnitId};
 use crate::memory::Memory;
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem as Wrong, Rejection};
-use crate::steps::{described, listed, named, registered};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,12 +4,11 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::chain::Stage;
-use crate::gate::Gate;
 use crate::ids::{
     AppointmentNo, ClockNo, DueNo, EscalationNo, EventId, MeasureNo, OrderNo, RequestNo, TicketId, UnitId,
     VerdictNo,
 };
+use crate::words::{Gate, Stage};
 
 /// What kind of refusal it is; the server maps each to one status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -195,7 +195,7 @@ impl Walker {
 
 fn new_ticket(command: &Command) -> TicketId {
     match command {
-        Command::Intake(crate::intake::Command::TakeIn { intake, .. }) => intake.ticket,
+        Command::Intake(crate::ticket::intake::Command::TakeIn { intake, .. }) => intake.ticket,
         _ => TicketId(Uuid::nil()),
     }
 }

@@ -1,15 +1,28 @@
 //! The ticket: complaint, fault and install on one chain. This file joins the modules that hold the rules;
-//! [`crate::chain`] is the place to start reading.
+//! [`crate::ticket::chain`] is the place to start reading.
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::ids::{CommandId, EventId, TicketId};
 use crate::meta::{Context, Meta};
 use crate::rejection::Rejection;
-pub use crate::state::Ticket;
-use crate::steps::Steps;
-use crate::{chain, clock, contact, custody, fault, gate, install, intake, money, order, verdict};
+pub mod chain;
+pub mod clock;
+pub mod contact;
+pub mod custody;
+pub(crate) mod draft;
+pub mod fault;
+pub mod gate;
+pub mod install;
+pub mod intake;
+pub mod money;
+pub mod order;
+pub mod state;
+pub mod verdict;
+
+pub use crate::ids::stream_event_id;
+use draft::Draft;
+pub use state::Ticket;
 
 /// What happened to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,15 +123,6 @@ pub fn event_id(ticket: TicketId, command: CommandId, index: u32) -> EventId {
     stream_event_id(ticket.0, command, index)
 }
 
-/// [`event_id`] for any stream that has an id of its own.
-#[must_use]
-pub fn stream_event_id(stream: Uuid, command: CommandId, index: u32) -> EventId {
-    let mut name = [0; 20];
-    name[..16].copy_from_slice(command.0.as_bytes());
-    name[16..].copy_from_slice(&index.to_be_bytes());
-    EventId(Uuid::new_v5(&stream, &name))
-}
-
 /// Folds one event. Nothing comes of an event before the intake: a stream begins with it.
 #[must_use]
 pub fn evolve(ticket: Option<Ticket>, event: &Event, meta: &Meta) -> Option<Ticket> {
@@ -169,9 +173,9 @@ pub fn decide(
             _ => Err(Rejection::TicketUnknown),
         };
     };
-    let mut steps = Steps::begin(ticket.clone(), context);
-    take(&mut steps, command)?;
-    Ok(steps.finish())
+    let mut draft = Draft::begin(ticket.clone(), context);
+    take(&mut draft, command)?;
+    Ok(draft.finish())
 }
 
 /// Decides and folds at once, without a copy of the ticket; nothing where it was refused or changes nothing.
@@ -180,22 +184,22 @@ pub(crate) fn advance(
     context: &Context<'_>,
     command: Command,
 ) -> Option<(Option<Ticket>, Vec<Event>)> {
-    let mut steps = Steps::begin(ticket, context);
-    take(&mut steps, command).ok()?;
-    steps.advanced().map(|(ticket, events)| (Some(ticket), events))
+    let mut draft = Draft::begin(ticket, context);
+    take(&mut draft, command).ok()?;
+    draft.advanced().map(|(ticket, events)| (Some(ticket), events))
 }
 
-fn take(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
-        Command::Intake(command) => intake::decide(steps, command),
-        Command::Contact(command) => contact::decide(steps, command),
-        Command::Chain(command) => chain::decide(steps, command),
-        Command::Order(command) => order::decide(steps, command),
-        Command::Clock(command) => clock::decide(steps, command),
-        Command::Gate(command) => gate::decide(steps, command),
-        Command::Verdict(command) => verdict::decide(steps, command),
-        Command::Money(command) => money::decide(steps, command),
-        Command::Fault(command) => fault::decide(steps, command),
-        Command::Install(command) => install::decide(steps, command),
+        Command::Intake(command) => intake::decide(draft, command),
+        Command::Contact(command) => contact::decide(draft, command),
+        Command::Chain(command) => chain::decide(draft, command),
+        Command::Order(command) => order::decide(draft, command),
+        Command::Clock(command) => clock::decide(draft, command),
+        Command::Gate(command) => gate::decide(draft, command),
+        Command::Verdict(command) => verdict::decide(draft, command),
+        Command::Money(command) => money::decide(draft, command),
+        Command::Fault(command) => fault::decide(draft, command),
+        Command::Install(command) => install::decide(draft, command),
     }
 }

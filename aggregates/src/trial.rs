@@ -6,17 +6,15 @@
 
 use jiff::Timestamp;
 
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
 use crate::calendar::{Calendar, Target};
-use crate::clock::{self, ClockKind};
 use crate::ids::CommandId;
-use crate::intake;
 use crate::meta::{Context, Meta};
-use crate::order;
 use crate::policy::Policy;
-use crate::state::Ticket;
-use crate::steps::Steps;
-use crate::ticket::Event;
+use crate::ticket::draft::Draft;
+use crate::ticket::state::Ticket;
+use crate::ticket::{Event, clock, intake, order};
+use crate::words::{ClockKind, Role};
 
 /// The rules on trial.
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +54,18 @@ impl Trial {
     /// Takes in the next event of the history. Nothing comes of one before the intake.
     pub fn take(&mut self, event: &Event, meta: &Meta, under: Under<'_>) {
         let context = under.context(meta);
-        let steps = match (self.ticket.take(), event) {
+        let draft = match (self.ticket.take(), event) {
             (Some(ticket), _) => {
-                let mut steps = Steps::begin(ticket, &context);
-                happen(&mut steps, event, meta);
-                steps
+                let mut draft = Draft::begin(ticket, &context);
+                happen(&mut draft, event, meta);
+                draft
             }
             (None, Event::Intake(intake::Event::TakenIn(taken))) => {
-                Steps::first(intake::begin(taken, meta), event, meta, &context)
+                Draft::first(intake::begin(taken, meta), event, meta, &context)
             }
             (None, _) => return,
         };
-        self.ticket = Some(steps.ticket);
+        self.ticket = Some(draft.ticket);
     }
 
     /// Lets everything happen that falls due up to a moment.
@@ -81,46 +79,46 @@ impl Trial {
             policy: under.policy,
             calendar: under.calendar,
         };
-        self.ticket = Some(Steps::begin(ticket, &context).ticket);
+        self.ticket = Some(Draft::begin(ticket, &context).ticket);
     }
 }
 
-fn happen(steps: &mut Steps<'_>, event: &Event, meta: &Meta) {
+fn happen(draft: &mut Draft<'_>, event: &Event, meta: &Meta) {
     match event {
-        Event::Clock(event) => on_clock(steps, event, meta),
+        Event::Clock(event) => on_clock(draft, event, meta),
         Event::Order(order::Event::ExtensionGranted { order, until }) => {
-            steps.replay(event, meta);
-            let extended = steps.ticket.clock(ClockKind::Order, clock::Subject::Order(*order));
+            draft.replay(event, meta);
+            let extended = draft.ticket.clock(ClockKind::Order, clock::Subject::Order(*order));
             let extended = extended.filter(|clock| clock.is_live() && clock.start.due < *until);
             if let Some(restated) = extended.map(|clock| clock::restated(clock, *until)) {
-                steps.push(restated);
+                draft.push(restated);
             }
         }
-        _ => steps.replay(event, meta),
+        _ => draft.replay(event, meta),
     }
 }
 
 /// Clocks follow what happened; only what people did to them is taken from the history.
-fn on_clock(steps: &mut Steps<'_>, event: &clock::Event, meta: &Meta) {
+fn on_clock(draft: &mut Draft<'_>, event: &clock::Event, meta: &Meta) {
     match event {
         // An order's clock starts with the command that issues the order, and no other event tells dispatch's deadline.
         clock::Event::Started(start) if start.kind == ClockKind::Order => {
             let theirs = matches!(start.target, Target::Day(_) | Target::Moment(_)).then_some(start.target);
-            let now = steps.at();
-            clock::start(steps, ClockKind::Order, start.subject, now, theirs);
+            let now = draft.at();
+            clock::start(draft, ClockKind::Order, start.subject, now, theirs);
         }
         clock::Event::TicketPaused { code, .. } => {
-            steps.replay(&event.clone().into(), meta);
+            draft.replay(&event.clone().into(), meta);
             let stops = |clock: &&clock::Clock| clock.is_running() && clock.start.pauses.contains(code);
             let stopped: Vec<_> =
-                steps.ticket.clocks.iter().filter(stops).map(|clock| clock.start.clock).collect();
+                draft.ticket.clocks.iter().filter(stops).map(|clock| clock.start.clock).collect();
             for clock in stopped {
-                steps.push(clock::Event::Paused { clock });
+                draft.push(clock::Event::Paused { clock });
             }
         }
         clock::Event::TicketResumed { at, by_itself } => {
-            if steps.ticket.pause.is_some() {
-                clock::resume(steps, *at, *by_itself);
+            if draft.ticket.pause.is_some() {
+                clock::resume(draft, *at, *by_itself);
             }
         }
         clock::Event::Started(_)

@@ -4,17 +4,13 @@ use jiff::Timestamp;
 
 use super::{Versions, cause};
 use crate::calendar::{self, Calendar, Pause, Target, deadline};
-use crate::chain::{self, Answer, Stage};
-use crate::clock::{self, ClockKind, Start, Status, Subject};
-use crate::contact::{self, ReceiptKind};
-use crate::fault;
 use crate::ids::ClockNo;
-use crate::install::{self, Milestone};
-use crate::intake::{self, Fact};
 use crate::meta::Meta;
-use crate::order;
 use crate::policy;
-use crate::ticket::{self, Event, Ticket};
+use crate::ticket::clock::{self, Start, Status, Subject};
+use crate::ticket::intake::{self, Fact};
+use crate::ticket::{self, Event, Ticket, chain, contact, fault, install, order};
+use crate::words::{Answer, ClockKind, Milestone, ReceiptKind, Stage};
 
 /// Who set how long a clock may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +84,8 @@ pub fn clock(history: &[(Meta, Event)], number: ClockNo, versions: &Versions) ->
             (Some(reading), _) => reading.follow(at, was, ticket),
         }
     }
-    let stored = crate::state::index(number.0).and_then(|index| ticket.as_ref()?.clocks.get(index))?.status;
+    let stored =
+        crate::ticket::state::index(number.0).and_then(|index| ticket.as_ref()?.clocks.get(index))?.status;
     reading.map(|reading| reading.end(stored))
 }
 

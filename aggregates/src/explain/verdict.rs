@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Versions;
-use crate::chain::{self, Stage};
-use crate::clock::{self, Subject};
 use crate::ids::{ClockNo, OrderNo, UnitId, VerdictNo};
 use crate::meta::Meta;
-use crate::order;
-use crate::ticket::{self, Event, Ticket};
-use crate::verdict::{self, Finding, Verdict};
+use crate::ticket::clock::{self, Subject};
+use crate::ticket::verdict::{self, Finding, Verdict};
+use crate::ticket::{self, Event, Ticket, chain, order};
+use crate::words::Stage;
 
 /// Why a unit has a part in a ticket, and the index of the event that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +68,7 @@ pub fn verdict(
     };
     let (before, after): (Option<Ticket>, Option<Ticket>) = (fold(&history[..given]), fold(history));
     let verdict =
-        crate::state::index(number.0).and_then(|index| after.as_ref()?.verdicts.get(index))?.clone();
+        crate::ticket::state::index(number.0).and_then(|index| after.as_ref()?.verdicts.get(index))?.clone();
     let mut explained = VerdictExplained {
         involved: involved(&history[..given], &verdict.unit),
         because: Vec::new(),

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Category, Conditions, Constants, Entry, Place, Policy, Promise, Rule, Unit, UnitKind};
+use super::{Category, Conditions, Constants, Entry, Place, Policy, Promise, Rule, Unit};
 use crate::calendar::{Target, WARN_PERCENT, line_of};
-use crate::chain::Stage;
-use crate::clock::{ClockKind, PauseCode};
 use crate::ids::UnitId;
-use crate::intake::{Channel, Kind, Segment, Tier};
+use crate::words::{Channel, ClockKind, Kind, PauseCode, Segment, Stage, Tier, UnitKind};
 
 /// Why a policy file was refused. Lines count from 1 and name the entry at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,8 +8,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::file::category_kind;
 use super::{Place, Point, Policy, Rule};
 use crate::calendar::{Calendar, Target, at_time, due, end_of_day, local_date, local_time, start_of_day};
-use crate::clock::{ClockKind, PauseCode};
-use crate::intake::{Kind, Segment, Tier};
+use crate::words::{ClockKind, Kind, PauseCode, Segment, Tier};
 
 /// Why a policy is refused: an entry of it is laxer than the law.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

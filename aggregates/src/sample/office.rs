@@ -3,14 +3,13 @@
 use jiff::Timestamp;
 
 use super::{Prng, Proposal, Seal};
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
+use crate::area::Area;
 use crate::calendar::{add_days, local_date};
 use crate::ids::{CustomerId, RequestNo, TicketId};
-use crate::install;
-use crate::intake::{
-    Area, Attachment, Channel, Command, Customer, FirstOwner, Intake, Kind, OutsideRequest, Product, Segment,
-    Service, Severity, Tier,
-};
+use crate::ticket::install;
+use crate::ticket::intake::{Attachment, Command, Customer, FirstOwner, Intake, OutsideRequest, Service};
+use crate::words::{Channel, Kind, Product, Role, Segment, Severity, Tier};
 
 /// The `number`-th person of a role, in that role's own department; units' people are made by [`member`].
 #[must_use]

@@ -4,21 +4,20 @@ use jiff::Timestamp;
 
 use super::office::{actor, member, unit_for, words};
 use super::{Prng, Proposal, Seal, after, attachment};
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
 use crate::calendar::{Calendar, add_days, local_date};
-use crate::chain::{self, Answer, Cause, Ground, NamedUnit, Stage};
-use crate::clock::{self, ClockKind, PauseCode};
-use crate::contact::{self, ContactReason};
-use crate::fault::{self, Fact};
 use crate::ids::{TicketId, UnitId};
-use crate::install::{self, Milestone, Outcome};
-use crate::intake::Kind;
-use crate::order::{self, MeasurePlan, NewOrder, Order, Part, Status};
 use crate::policy::Policy;
 use crate::rejection::Missing;
 use crate::sealed::Sealed;
-use crate::state::Ticket;
-use crate::ticket::Command;
+use crate::ticket::chain::{self, Cause, NamedUnit};
+use crate::ticket::fault::{self, Fact};
+use crate::ticket::order::{self, MeasurePlan, NewOrder, Order, Status};
+use crate::ticket::state::Ticket;
+use crate::ticket::{Command, clock, contact, install};
+use crate::words::{
+    Answer, ClockKind, ContactReason, Ground, Kind, Milestone, Outcome, Part, PauseCode, Role, Stage,
+};
 
 const HOUR: u32 = 3_600;
 
@@ -151,7 +150,7 @@ impl Scene<'_> {
             3 => Some(self.call(ContactReason::Supplement)),
             4 => {
                 let attachment = attachment(self.prng);
-                Some((self.someone(Role::Desk), crate::intake::Command::Attach { attachment }.into()))
+                Some((self.someone(Role::Desk), crate::ticket::intake::Command::Attach { attachment }.into()))
             }
             5 if self.ticket.kind() != Kind::Complaint && early => {
                 let command = contact::Command::NotifyDelay {

@@ -1,14 +1,11 @@
 //! The chain from stage to stage, and every command out of turn.
 
 use super::fixture::*;
-use crate::actor::Role;
-use crate::chain::{self, Answer, Cause, FeedbackPassed, Ground, Stage};
-use crate::gate::{self, Gate};
 use crate::ids::{OrderNo, VerdictNo};
-use crate::intake::{Channel, Kind};
-use crate::order::Part;
 use crate::rejection::{Missing, Rejection};
-use crate::ticket::Command;
+use crate::ticket::chain::{self, Cause};
+use crate::ticket::{Command, gate};
+use crate::words::{Answer, Channel, FeedbackPassed, Gate, Ground, Kind, Part, Role, Stage};
 
 #[test]
 fn a_complaint_passes_every_stage_with_its_clocks() {
@@ -113,7 +110,7 @@ fn step_of(stage: Stage) -> Vec<(crate::actor::Actor, Command)> {
 }
 
 fn orders_commands() -> Vec<(crate::actor::Actor, Command)> {
-    use crate::order::Command as Do;
+    use crate::ticket::order::Command as Do;
     let (order, reason) = (OrderNo(1), || s("原因"));
     let until = march(20, 0, 0);
     let unit = [
@@ -176,11 +173,11 @@ fn a_cause_that_is_not_yet_known_supersedes_none_and_the_unit_may_find_it() {
         Office::new(Kind::Complaint).then(a(Role::Investigation), investigate(Cause::NotYetKnown, &[]));
     assert_eq!(office.t().cause, None);
     let office = office.pass(Stage::Dispatch).then(of("line-crew"), accept(1));
-    let found = crate::order::Command::Reply {
+    let found = crate::ticket::order::Command::Reply {
         order: OrderNo(1),
         resolution: s("已更正"),
         cause: Some(Cause::Known(s("录入错误"))),
-        measures: vec![crate::order::MeasurePlan {
+        measures: vec![crate::ticket::order::MeasurePlan {
             text: s("双人复核"),
             owner: "billing".into(),
             due_on: day(&office),
@@ -391,7 +388,7 @@ fn routine_faults_and_installs_are_judged_by_the_standing_rule_and_complaints_ne
 fn a_later_round_may_confirm_verdicts_and_never_repeats_a_penalty() {
     let office = Office::at_stage(Kind::Complaint, Stage::Assess)
         .then(a(Role::Assessment), assess(&[("line-crew", at_fault(2, 0))]))
-        .then(of("line-crew"), crate::verdict::Command::Accept { verdict: VerdictNo(1) }.into())
+        .then(of("line-crew"), crate::ticket::verdict::Command::Accept { verdict: VerdictNo(1) }.into())
         .pass(Stage::Close);
     let again =
         chain::Command::Reopen { because: chain::ReopenCause::CustomerReturned, reason: s("又来电") };

@@ -1,14 +1,13 @@
 //! Clocks that fall due, pauses, urging and the ladder's decisions; imports.
 
 use super::fixture::*;
-use crate::actor::Role;
-use crate::chain::{Answer, Stage};
-use crate::clock::{Clock, ClockKind, Command as Do, PauseCode, Rung, Subject};
-use crate::custody::Holder;
 use crate::ids::{ClockNo, EscalationNo, OrderNo};
-use crate::intake::{Intake, Kind, Source};
 use crate::rejection::{Problem, Rejection};
 use crate::ticket::Command;
+use crate::ticket::clock::{Clock, Command as Do, Subject};
+use crate::ticket::custody::Holder;
+use crate::ticket::intake::{Intake, Source};
+use crate::words::{Answer, ClockKind, Kind, PauseCode, Role, Rung, Stage};
 
 fn clock(office: &Office, kind: ClockKind, subject: Subject) -> Clock {
     office.t().clock(kind, subject).unwrap().clone()
@@ -18,8 +17,8 @@ fn clock(office: &Office, kind: ClockKind, subject: Subject) -> Clock {
 fn what_falls_due_is_warned_and_breached_once_and_stamped_with_the_due_moment() {
     let office = Office::at_stage(Kind::Complaint, Stage::Reply).then(
         a(Role::Desk),
-        crate::contact::Command::ContactCustomer {
-            reason: crate::contact::ContactReason::Callback,
+        crate::ticket::contact::Command::ContactCustomer {
+            reason: crate::words::ContactReason::Callback,
             gm_hotline: false,
             said: s("好"),
             answer: None,
@@ -210,13 +209,14 @@ fn an_import_sleeps_until_a_departments_first_command_and_then_is_not_late() {
     for kind in [Kind::Complaint, Kind::Install] {
         let office = check(&Office::empty(), (a(Role::Import), take_in(imported(kind))), Ok(&["TakenIn"]));
         check(&office, tick(), Ok(&[]));
-        let finding = crate::intake::Command::FileFinding { finding: s("缺附件") };
+        let finding = crate::ticket::intake::Command::FileFinding { finding: s("缺附件") };
         check(&office, (a(Role::Auditor), finding.into()), Ok(&["FindingFiled"]));
-        let known = crate::intake::FirstOwner { employee: "desk-01".into(), department: "desk".into() };
-        let nothing = crate::intake::Command::ChangeFirstOwner { to: known, reason: s("-") };
+        let known =
+            crate::ticket::intake::FirstOwner { employee: "desk-01".into(), department: "desk".into() };
+        let nothing = crate::ticket::intake::Command::ChangeFirstOwner { to: known, reason: s("-") };
         check(&office, (a(Role::Desk), nothing.into()), Ok(&[]));
         let late = office.until(march(4, 9, 0));
-        let attach = crate::intake::Command::Attach { attachment: rec() };
+        let attach = crate::ticket::intake::Command::Attach { attachment: rec() };
         let office = late.then(a(Role::Desk), attach.into());
         assert!(office.t().clocks.iter().all(|clock| clock.start.due > office.at), "none is late falsely");
         assert!(office.t().clocks.len() >= 5);
@@ -231,7 +231,7 @@ fn an_import_sleeps_until_a_departments_first_command_and_then_is_not_late() {
 #[test]
 fn a_clock_that_starts_while_the_ticket_stands_still_stands_still_with_it() {
     let office = Office::at_stage(Kind::Fault, Stage::Reply).then(a(Role::Desk), pause(PauseCode::Customer));
-    let paid = fact(crate::fault::Fact::ArrearsPaid { reference: "pay".into() });
+    let paid = fact(crate::ticket::fault::Fact::ArrearsPaid { reference: "pay".into() });
     let then = ["FactRecorded", "started restore", "paused restore"];
     check(&office, (a(Role::Desk), paid), Ok(&then));
 }

@@ -3,15 +3,13 @@
 use uuid::Uuid;
 
 use super::fixture::*;
-use crate::actor::{Actor, Role};
-use crate::chain::{Command as Do, MergeEvidence, ReopenCause, Stage};
-use crate::contact::{self, ReceiptKind};
-use crate::fault;
+use crate::actor::Actor;
 use crate::ids::{RequestNo, TicketId};
-use crate::intake::{self, Kind};
 use crate::rejection::{Missing, Rejection};
-use crate::state::End;
-use crate::ticket::{Command, Event};
+use crate::ticket::chain::{Command as Do, MergeEvidence};
+use crate::ticket::state::End;
+use crate::ticket::{Command, Event, contact, fault, intake};
+use crate::words::{Kind, ReceiptKind, ReopenCause, Role, Stage};
 
 fn withdraw() -> Command {
     Do::Withdraw { recording: rec(), reason: s("用户撤诉") }.into()
@@ -136,7 +134,7 @@ fn a_customer_who_comes_back_within_thirty_days_gets_a_new_round_with_new_clocks
     assert_eq!((office.t().round.number, office.t().certificate), (2, certificate));
     assert_eq!(office.t().fault.missing().len(), 2, "a fault that came back is proved repaired again");
     let office = Stage::ALL.into_iter().fold(office, Office::pass);
-    let Some((_, crate::ticket::Event::Chain(crate::chain::Event::Closed { certificate: new }))) =
+    let Some((_, crate::ticket::Event::Chain(crate::ticket::chain::Event::Closed { certificate: new }))) =
         office.history.iter().rev().find(|(meta, _)| Some(meta.id) == office.t().certificate)
     else {
         panic!("no certificate")

@@ -3,18 +3,15 @@
 use jiff::Timestamp;
 
 use super::fixture::*;
-use crate::actor::Role;
 use crate::calendar::Calendar;
-use crate::chain::Stage;
-use crate::clock::{self, ClockKind, PauseCode, Status, Subject};
 use crate::explain::{self, ClockExplained, Involved, TargetFrom, Versions};
 use crate::ids::{ClockNo, EventId, VerdictNo};
-use crate::intake::Kind;
 use crate::meta::Meta;
-use crate::order::{self, NewOrder, Part};
 use crate::policy::Policy;
-use crate::ticket::{Command, Event};
-use crate::verdict;
+use crate::ticket::clock::{self, Status, Subject};
+use crate::ticket::order::{self, NewOrder};
+use crate::ticket::{Command, Event, verdict};
+use crate::words::{ClockKind, Kind, Part, PauseCode, Role, Stage};
 
 fn versions() -> Versions {
     Versions { policies: vec![Policy::cn_national()], calendars: vec![Calendar::cn()] }
@@ -36,7 +33,7 @@ fn late() -> Office {
     let due = Some(march(4, 9, 0));
     let order = NewOrder { part: Part::Lead, unit: "line-crew".into(), task: s("修复"), due };
     Office::at_stage(Kind::Complaint, Stage::Dispatch)
-        .then(a(Role::Dispatch), crate::chain::Command::Dispatch { orders: vec![order] }.into())
+        .then(a(Role::Dispatch), crate::ticket::chain::Command::Dispatch { orders: vec![order] }.into())
         .then(of("line-crew"), accept(1))
         .until(march(3, 9, 0))
         .then(a(Role::Desk), pause())
@@ -179,8 +176,8 @@ fn a_verdict_is_explained_by_the_units_part_its_events_and_how_it_became_final()
     assert!(given(&forged).differences[0].contains("its points were not carried out"));
     // The days passed without an appeal, and nobody noticed.
     let call = || -> Command {
-        crate::contact::Command::ContactCustomer {
-            reason: crate::contact::ContactReason::Callback,
+        crate::ticket::contact::Command::ContactCustomer {
+            reason: crate::words::ContactReason::Callback,
             gm_hotline: false,
             said: s("无异议"),
             answer: None,
@@ -208,7 +205,7 @@ fn name(event: &Event) -> &'static str {
         Event::Clock(clock::Event::TicketResumed { .. }) => "TicketResumed",
         Event::Order(order::Event::Issued { .. }) => "Issued",
         Event::Order(order::Event::Accepted { .. }) => "Accepted",
-        Event::Chain(crate::chain::Event::Assessed { .. }) => "Assessed",
+        Event::Chain(crate::ticket::chain::Event::Assessed { .. }) => "Assessed",
         _ => "other",
     }
 }

@@ -4,15 +4,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::fixture::*;
-use crate::actor::Role;
-use crate::chain::Stage;
-use crate::contact::{Command as Contact, ContactReason, ReceiptKind};
-use crate::fault::{self, Fact as FaultFact};
 use crate::ids::{AppointmentNo, EventId, NoticeId, ProblemId, RequestNo, TicketId};
-use crate::install::{self, Milestone, Outcome};
-use crate::intake::{Channel, Command as Do, Fact, FirstOwner, Intake, Kind, TakenOver};
 use crate::rejection::{Problem, Rejection};
-use crate::ticket::Command;
+use crate::ticket::contact::Command as Contact;
+use crate::ticket::fault::{self, Fact as FaultFact};
+use crate::ticket::intake::{Command as Do, Fact, FirstOwner, Intake, TakenOver};
+use crate::ticket::{Command, install};
+use crate::words::{Channel, ContactReason, Kind, Milestone, Outcome, ReceiptKind, Role, Stage};
 use crate::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 
 const REQUEST: RequestNo = RequestNo(1);
@@ -119,9 +117,9 @@ fn a_merged_ticket_leaves_its_receipts_and_earlier_deadlines() {
     let office = Office::new(Kind::Complaint);
     let due = march(5, 0, 0);
     let deadlines = vec![
-        TakenOver { clock: crate::clock::ClockKind::Ticket, due },
-        TakenOver { clock: crate::clock::ClockKind::Appealable, due: march(30, 0, 0) },
-        TakenOver { clock: crate::clock::ClockKind::Restore, due },
+        TakenOver { clock: crate::words::ClockKind::Ticket, due },
+        TakenOver { clock: crate::words::ClockKind::Appealable, due: march(30, 0, 0) },
+        TakenOver { clock: crate::words::ClockKind::Restore, due },
     ];
     let from = TicketId(Uuid::from_u128(5));
     let requests = vec![outside("a", None), outside("b", None)];
@@ -196,8 +194,8 @@ fn final_receipts_follow_a_reply_and_a_reopening_owes_a_supplementary_one() {
     check(&office, (by(), receipt(Final)), Ok(&[]));
     let office = office.pass(Stage::Report).pass(Stage::Assess).pass(Stage::Close);
 
-    let again = crate::chain::Command::Reopen {
-        because: crate::chain::ReopenCause::CustomerReturned,
+    let again = crate::ticket::chain::Command::Reopen {
+        because: crate::words::ReopenCause::CustomerReturned,
         reason: s("又来"),
     };
     let office = office.then(a(Role::Desk), again.into());
@@ -307,7 +305,12 @@ fn a_correction_never_makes_a_deadline_earlier_and_restates_a_later_one() {
     leased.category = "fault.leased_line.down".into();
     let office = Office::opened(leased);
     let repair = |office: &Office| {
-        office.t().clock(crate::clock::ClockKind::Repair, crate::clock::Subject::Ticket).unwrap().start.due
+        office
+            .t()
+            .clock(crate::words::ClockKind::Repair, crate::ticket::clock::Subject::Ticket)
+            .unwrap()
+            .start
+            .due
     };
     assert_eq!(repair(&office), march(2, 21, 0));
     let category = |office: &Office, category: &str| {

@@ -6,26 +6,26 @@ use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
+use crate::area::Area;
 use crate::calendar::{self, Calendar, SHANGHAI};
-use crate::chain::{self, Answer, Cause, Judgement, NamedUnit, Stage};
-use crate::clock::{self, Subject};
-use crate::fault;
-use crate::gate::{self, Gate};
 use crate::ids::{CommandId, CustomerId, EventId, OrderNo, RequestNo, TicketId};
-use crate::install::{self, Milestone};
-use crate::intake::{
-    Area, Attachment, Channel, Command as Take, Customer, FirstOwner, Intake, Kind, OutsideRequest, Product,
-    Segment, Service, Severity, Tier,
-};
 use crate::meta::{Context, Meta};
-use crate::order::{self, NewOrder, Part};
 use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::sample;
 use crate::sealed::Sealed;
-use crate::ticket::{self, Command, Event, Ticket};
-use crate::verdict::Finding;
+use crate::ticket::chain::{self, Cause, Judgement, NamedUnit};
+use crate::ticket::clock::{self, Subject};
+use crate::ticket::intake::{
+    Attachment, Command as Take, Customer, FirstOwner, Intake, OutsideRequest, Service,
+};
+use crate::ticket::order::{self, NewOrder};
+use crate::ticket::verdict::Finding;
+use crate::ticket::{self, Command, Event, Ticket, fault, gate, install};
+use crate::words::{
+    Answer, Channel, Gate, Kind, Milestone, Part, Product, Role, Segment, Severity, Stage, Tier,
+};
 
 pub(super) const CUSTOMER: CustomerId = CustomerId(Uuid::from_u128(7));
 

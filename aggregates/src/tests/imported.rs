@@ -4,15 +4,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::fixture::{a, march};
-use crate::actor::Role;
 use crate::calendar::Calendar;
-use crate::chain::Stage;
-use crate::ids::{CommandId, HistoryId};
+use crate::ids::{CommandId, HistoryId, stream_event_id};
 use crate::imported::{self, Attribute, Command, Event, History, Step, VALUE_BYTES_MAX};
 use crate::meta::{Context, Meta};
 use crate::policy::Policy;
 use crate::rejection::{Problem, Rejection};
-use crate::ticket::stream_event_id;
+use crate::words::{Role, Stage};
 
 const HISTORY: HistoryId = HistoryId(Uuid::from_u128(9));
 

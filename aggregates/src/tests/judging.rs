@@ -3,16 +3,14 @@
 use uuid::Uuid;
 
 use super::fixture::*;
-use crate::actor::{Actor, Role};
-use crate::chain::{self, Stage};
-use crate::gate::{Command as Do, Gate};
+use crate::actor::Actor;
 use crate::ids::{DueNo, EventId, MeasureNo, ProblemId, UnitId, VerdictNo};
-use crate::intake::{self, Kind};
-use crate::money::{self, DueReason, Settlement};
-use crate::order::MeasurePlan;
 use crate::rejection::{Missing, Problem, Rejection};
-use crate::ticket::Command;
-use crate::verdict::{Command as Verdict, Finding};
+use crate::ticket::gate::Command as Do;
+use crate::ticket::order::MeasurePlan;
+use crate::ticket::verdict::{Command as Verdict, Finding};
+use crate::ticket::{Command, chain, intake, money};
+use crate::words::{DueReason, Gate, Kind, Role, Settlement, Stage};
 
 const ONE: VerdictNo = VerdictNo(1);
 
@@ -92,7 +90,7 @@ fn nobody_judges_what_they_handled() {
 #[test]
 fn gates_one_three_and_five_may_be_waived_and_two_and_four_never() {
     let office = Office::at_stage(Kind::Complaint, Stage::Feedback);
-    let refused = crate::steps::out_of_turn(Stage::Feedback, Stage::Inspect);
+    let refused = crate::ticket::draft::out_of_turn(Stage::Feedback, Stage::Inspect);
     check(&office, (supervisor(), waive(Gate::CauseKnown)), Err(refused));
     let office = office.pass(Stage::Feedback);
     for gate in [Gate::ProblemSolved, Gate::ResponsibilitySettled] {

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::fixture::*;
-use crate::actor::Role;
 use crate::calendar::Calendar;
-use crate::chain::{Answer, Stage};
-use crate::clock::{self, ClockKind, Command as Do, PauseCode, Rung, Subject};
 use crate::ids::{EscalationNo, OrderNo};
-use crate::intake::Kind;
 use crate::ticket::Event;
+use crate::ticket::clock::{self, Command as Do, Subject};
+use crate::words::{Answer, ClockKind, Kind, PauseCode, Role, Rung, Stage};
 
 /// A complaint dispatched to the line crew on this day.
 fn dispatched(at: Timestamp) -> Office {
@@ -116,7 +114,7 @@ fn an_end_stops_the_ladder_and_a_supervisors_own_proposal_is_not_made_twice() {
     check(&office, tick(), Ok(&[]));
 
     let early = dispatched(when(2026, 9, 24, 9, 0));
-    let withdrawn = crate::chain::Command::Withdraw { recording: rec(), reason: s("不用了") };
+    let withdrawn = crate::ticket::chain::Command::Withdraw { recording: rec(), reason: s("不用了") };
     let ended = early.then(a(Role::Desk), withdrawn.into());
     assert_eq!(clock::next_step(ended.t(), &ended.policy, &ended.calendar), None);
 }

@@ -5,14 +5,13 @@ use jiff::civil::date;
 use uuid::Uuid;
 
 use super::fixture::{a, march};
-use crate::actor::Role;
 use crate::calendar::Calendar;
-use crate::ids::CommandId;
+use crate::ids::{CommandId, stream_event_id};
 use crate::meta::{Context, Meta};
 use crate::office::{self, Command, DayHead, Event, ID, Office, SignedHead};
 use crate::policy::Policy;
 use crate::rejection::{Problem, Rejection};
-use crate::ticket::stream_event_id;
+use crate::words::Role;
 
 fn head(day: i8, size: u64) -> SignedHead {
     let head = DayHead { day: date(2026, 3, day), size, root: [1; 32], streams: 3, streams_root: [0xAB; 32] };

@@ -1,14 +1,12 @@
 //! Orders: returns, assists, recalls, extensions.
 
 use super::fixture::*;
-use crate::actor::Role;
-use crate::chain::Stage;
-use crate::custody::Holder;
 use crate::ids::{OrderNo, UnitId};
-use crate::intake::{Channel, Kind};
-use crate::order::{Command, NewOrder, Part, Status};
 use crate::rejection::{Problem, Rejection};
 use crate::ticket;
+use crate::ticket::custody::Holder;
+use crate::ticket::order::{Command, NewOrder, Status};
+use crate::words::{Channel, Kind, Part, Role, Stage};
 
 const ONE: OrderNo = OrderNo(1);
 
@@ -100,7 +98,7 @@ fn a_rounds_third_return_is_decided_by_a_supervisor_finally() {
     let office = check(&office, (a(Role::Supervisor), refuse(1)), Ok(&["ReturnRefused"]));
     check(&office, (of("line-crew"), request_return(1)), Err(Rejection::ReturnsExhausted));
     // A new round counts anew.
-    let office = office.pass(Stage::Reply).then(a(Role::Desk), feedback(crate::chain::Answer::Dissatisfied));
+    let office = office.pass(Stage::Reply).then(a(Role::Desk), feedback(crate::words::Answer::Dissatisfied));
     office.pass(Stage::Dispatch).then(of("line-crew"), request_return(2));
 }
 
@@ -213,7 +211,7 @@ fn extensions_are_asked_and_granted_before_due() {
     let then = ["ExtensionGranted", "restated order"];
     let granted = check(&office, (a(Role::Dispatch), grant_extension(1)), Ok(&then));
     let order = granted.t().clocks.iter().find(|clock| clock.start.due == until);
-    assert!(order.is_some_and(crate::clock::Clock::is_running));
+    assert!(order.is_some_and(crate::ticket::clock::Clock::is_running));
     let late = office.until(due).wait_minutes(1);
     check(&late, (a(Role::Dispatch), grant_extension(1)), Err(Rejection::PastDue { order: ONE }));
     check(&late, (of("line-crew"), ask(1, until)), Err(Rejection::PastDue { order: ONE }));
@@ -226,7 +224,7 @@ fn an_extension_never_passes_an_outside_or_statutory_deadline() {
     let past = |latest| Err(Rejection::PastOutsideDeadline { latest });
     check(&in_reply(), (of("line-crew"), ask(1, until)), past(statutory));
     let outside = march(9, 0, 0);
-    let add = crate::intake::Command::AddOutsideRequest {
+    let add = crate::ticket::intake::Command::AddOutsideRequest {
         body: Channel::Consumer12315,
         number: "12315-1".into(),
         handed_over_at: None,
@@ -241,7 +239,7 @@ fn dispatchs_deadline_may_be_shorter_than_policys_never_longer() {
     let office = Office::at_stage(Kind::Complaint, Stage::Dispatch);
     let with = |due| -> ticket::Command {
         let order = NewOrder { due: Some(due), ..new_order("line-crew", Part::Lead) };
-        crate::chain::Command::Dispatch { orders: vec![order] }.into()
+        crate::ticket::chain::Command::Dispatch { orders: vec![order] }.into()
     };
     let latest = march(7, 0, 0);
     check(&office, (a(Role::Dispatch), with(march(8, 0, 0))), Err(Rejection::LongerThanPolicy { latest }));

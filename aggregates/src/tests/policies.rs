@@ -5,19 +5,17 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::fixture::*;
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
 use crate::calendar::Calendar;
-use crate::chain::Stage;
-use crate::clock::{Clock, ClockKind, PauseCode, Status, Subject};
 use crate::edition::{self, Command as Do, Editions, Event as Then};
 use crate::emergency::{self, Emergency, Place};
-use crate::ids::{CommandId, EmergencyId, OrderNo};
-use crate::intake::Kind;
+use crate::ids::{CommandId, EmergencyId, OrderNo, stream_event_id};
 use crate::meta::{Context, Meta};
 use crate::policy::Policy;
 use crate::rejection::{Problem, Rejection};
-use crate::ticket::stream_event_id;
+use crate::ticket::clock::{Clock, Status, Subject};
 use crate::trial::{Trial, Under};
+use crate::words::{ClockKind, Kind, PauseCode, Role, Stage};
 
 fn draft(version: &str, rest: &str) -> Policy {
     let head = format!("version = \"{version}\"\ntitle = \"t\"\nextends = [\"cn-national-1\"]\n");
@@ -74,9 +72,9 @@ fn a_corrected_category_restates_a_clock_by_the_edition_that_started_it() {
     let old = Arc::clone(&office.policy);
     office.policy = Arc::new(draft("t-2", other).knowing([old, Arc::new(first)]));
     assert_eq!((before.policy.as_str(), before.target.to_string().as_str()), ("cn-national-1", "48h"));
-    let correct = crate::intake::Command::CorrectFact {
+    let correct = crate::ticket::intake::Command::CorrectFact {
         corrects: office.event("TakenIn"),
-        fact: crate::intake::Fact::Category { category: "fault.mobile".into() },
+        fact: crate::ticket::intake::Fact::Category { category: "fault.mobile".into() },
         occurred_at: None,
         reason: s("登记有误"),
     };
@@ -306,7 +304,7 @@ fn a_history_under_its_own_policy_has_the_clocks_that_it_had() {
 
 #[test]
 fn a_stricter_draft_breaches_what_was_met_and_a_pause_that_it_does_not_honour_runs_on() {
-    let pause = crate::clock::Command::Pause {
+    let pause = crate::ticket::clock::Command::Pause {
         code: PauseCode::Customer,
         evidence: s("客户出差"),
         attachment: None,

@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::sample::{Prng, Proposal, Walker};
 use crate::sealed::Sealed;
-use crate::state::End;
+use crate::ticket::state::End;
 use crate::ticket::{self, Event, Ticket};
 
 /// What the server's runner does: load, answer a repeat from the ticket's memory, decide, append.
@@ -56,7 +56,7 @@ impl Runner {
         let first = u64::try_from(self.history.len()).unwrap();
         let stream = match (ticket.as_ref(), events.first()) {
             (Some(ticket), _) => ticket.id(),
-            (None, Some(Event::Intake(crate::intake::Event::TakenIn(intake)))) => intake.ticket,
+            (None, Some(Event::Intake(crate::ticket::intake::Event::TakenIn(intake)))) => intake.ticket,
             (None, _) => panic!("a stream begins with its intake"),
         };
         for ((index, revision), event) in (0..).zip(first..).zip(events) {

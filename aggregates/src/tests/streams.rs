@@ -5,16 +5,14 @@ use jiff::civil::date;
 use uuid::Uuid;
 
 use super::fixture::{a, march};
-use crate::actor::Role;
 use crate::calendar::Calendar;
-use crate::customer::ErasureEvidence;
-use crate::ids::{CommandId, CustomerId, DueNo, EventId, NoticeId, ProblemId, TicketId};
-use crate::intake::{Segment, Tier};
+use crate::customer::{self, ErasureEvidence};
+use crate::ids::{CommandId, CustomerId, DueNo, EventId, NoticeId, ProblemId, TicketId, stream_event_id};
 use crate::meta::{Context, Meta};
 use crate::policy::Policy;
 use crate::rejection::{Missing, Problem as Wrong, Rejection};
-use crate::ticket::stream_event_id;
-use crate::{customer, notice, problem};
+use crate::words::{Role, Segment, Tier};
+use crate::{notice, problem};
 
 const TICKET: TicketId = TicketId(Uuid::from_u128(1));
 

@@ -1,20 +1,17 @@
 //! The two traces of domain.md section 11.
 
 use super::fixture::*;
-use crate::actor::Role;
-use crate::chain::{self, Answer, Cause, Stage};
-use crate::clock::{ClockKind, Subject};
-use crate::contact::{self, ReceiptKind};
-use crate::custody::Holder;
-use crate::fault::Fact;
-use crate::gate::{self, Gate};
 use crate::ids::{AppointmentNo, MeasureNo, OrderNo, RequestNo, VerdictNo};
-use crate::install::{self, Outcome};
-use crate::intake::{Kind, Tier};
-use crate::money::{self, DueReason, Settlement};
-use crate::order::{self, MeasurePlan, Part};
 use crate::rejection::{Missing, Rejection};
-use crate::verdict;
+use crate::ticket::chain::{self, Cause};
+use crate::ticket::clock::Subject;
+use crate::ticket::custody::Holder;
+use crate::ticket::fault::Fact;
+use crate::ticket::order::{self, MeasurePlan};
+use crate::ticket::{contact, gate, install, money, verdict};
+use crate::words::{
+    Answer, ClockKind, DueReason, Gate, Kind, Outcome, Part, ReceiptKind, Role, Settlement, Stage, Tier,
+};
 
 /// Reply, feedback, in a round that dispatch opened to the line crew alone.
 fn answered(office: Office, answer: Answer) -> Office {
@@ -141,7 +138,7 @@ fn a_12315_complaint_about_a_missed_install_visit() {
     // The server is down over the deadline: the breach carries the due moment all the same.
     let office = office.until(when(2026, 10, 14, 9, 0)).then(of("install-crew"), reply(1));
     let breach = office.history.iter().find(|(meta, event)| {
-        matches!(event, crate::ticket::Event::Clock(crate::clock::Event::Breached { .. }))
+        matches!(event, crate::ticket::Event::Clock(crate::ticket::clock::Event::Breached { .. }))
             && meta.occurred_at == due
     });
     assert_eq!(breach.unwrap().0.recorded_at, when(2026, 10, 14, 9, 0));

@@ -1,19 +1,17 @@
 //! Inspection, report, assessment, what closing waits for, and coming back.
 
 use super::{Scene, Step};
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
 use crate::calendar::{add_days, local_date};
-use crate::chain::{self, Judgement, ReopenCause};
-use crate::clock::{self, ClockKind};
-use crate::contact::{self, ContactReason, ReceiptKind};
-use crate::gate::{self, Gate};
 use crate::ids::{DueNo, VerdictNo};
-use crate::money::{self, DueReason, Settlement};
-use crate::order::MeasurePlan;
 use crate::rejection::Missing;
 use crate::sample::office::{actor, words};
-use crate::state::End;
-use crate::verdict::{self, Finding};
+use crate::ticket::chain::{self, Judgement};
+use crate::ticket::order::MeasurePlan;
+use crate::ticket::state::End;
+use crate::ticket::verdict::{self, Finding};
+use crate::ticket::{clock, contact, gate, money};
+use crate::words::{ClockKind, ContactReason, DueReason, Gate, ReceiptKind, ReopenCause, Role, Settlement};
 
 impl Scene<'_> {
     /// The standing rule takes what is routine, people the rest.
@@ -138,7 +136,7 @@ impl Scene<'_> {
     }
 
     fn settle(&mut self, due: DueNo) -> money::Command {
-        let index = crate::state::index(due.0);
+        let index = crate::ticket::state::index(due.0);
         if index.and_then(|index| self.ticket.dues.get(index)).is_some_and(|due| due.approved) {
             let reference = format!("tf-{:08x}", self.prng.below(u32::MAX));
             money::Command::Settle { due, settlement: Settlement::Credited, reference }
@@ -148,7 +146,7 @@ impl Scene<'_> {
     }
 
     fn contest(&mut self, verdict: VerdictNo) -> Step {
-        let known = crate::state::index(verdict.0).and_then(|index| self.ticket.verdicts.get(index));
+        let known = crate::ticket::state::index(verdict.0).and_then(|index| self.ticket.verdicts.get(index));
         let Some(known) = known else { return self.call(ContactReason::Callback) };
         if known.appealed {
             let granted = self.prng.percent(30);

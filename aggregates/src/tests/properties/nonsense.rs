@@ -5,26 +5,24 @@ use uuid::Uuid;
 
 use super::super::fixture::{blameless, inspect, judgements, named, new_order, rec};
 use super::seal;
-use crate::actor::{Actor, Role};
+use crate::actor::Actor;
 use crate::calendar::local_date;
-use crate::chain::{self, Answer, Cause, Ground, MergeEvidence, ReopenCause};
-use crate::clock::{self, ClockKind, PauseCode, Rung};
-use crate::contact::{self, ContactReason, ReceiptKind};
-use crate::fault;
-use crate::gate::{self, Gate};
 use crate::ids::{
     AppointmentNo, ClockNo, DueNo, EscalationNo, EventId, MeasureNo, NoticeId, OrderNo, ProblemId, RequestNo,
     TicketId, VerdictNo,
 };
-use crate::install::{self, Milestone, Outcome};
-use crate::intake::{self, Channel, Fact, FirstOwner, TakenOver};
-use crate::money::{self, DueReason, Settlement};
-use crate::order::{self, MeasurePlan, NewOrder, Part};
 use crate::sample::{Prng, Proposal, actor, after};
 use crate::sealed::Sealed;
-use crate::state::Ticket;
-use crate::ticket::Command;
-use crate::verdict::{self, Finding};
+use crate::ticket::chain::{self, Cause, MergeEvidence};
+use crate::ticket::intake::{self, Fact, FirstOwner, TakenOver};
+use crate::ticket::order::{self, MeasurePlan, NewOrder};
+use crate::ticket::state::Ticket;
+use crate::ticket::verdict::{self, Finding};
+use crate::ticket::{Command, clock, contact, fault, gate, install, money};
+use crate::words::{
+    Answer, Channel, ClockKind, ContactReason, DueReason, Gate, Ground, Milestone, Outcome, Part, PauseCode,
+    ReceiptKind, ReopenCause, Role, Rung, Settlement,
+};
 
 const UNITS: [&str; 7] =
     ["line-crew", "access-network", "transmission", "billing", "sales", "desk", "nowhere"];

@@ -5,17 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::seconds_between;
-use crate::chain::{self, Answer, Stage};
-use crate::clock;
-use crate::custody::Holder;
-use crate::gate::{self, Gate};
 use crate::ids::{ClockNo, EmployeeId, UnitId};
-use crate::intake;
 use crate::meta::Meta;
-use crate::state::Ticket;
-use crate::ticket::Event;
-use crate::verdict::{self, Finding};
-use crate::{contact, order};
+use crate::ticket::custody::Holder;
+use crate::ticket::state::Ticket;
+use crate::ticket::verdict::{self, Finding};
+use crate::ticket::{Event, chain, clock, contact, gate, intake, order};
+use crate::words::{Answer, Gate, Stage};
 
 /// What one command added: `was` is the ticket before it, `length` how many events there were.
 pub(super) fn check_step(was: Option<&Ticket>, history: &[(Meta, Event)], length: usize) {

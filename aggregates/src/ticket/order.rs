@@ -4,25 +4,19 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Cause, Stage};
 use crate::ids::{EmployeeId, OrderNo, UnitId};
 use crate::meta::Meta;
 use crate::sealed::Sealed;
-use crate::state::Ticket;
+use crate::ticket::chain::Cause;
+use crate::ticket::state::Ticket;
+use crate::words::Stage;
+
+// Where this was before; until every user names where it is.
+pub use crate::words::Part;
 
 mod decide;
 
 pub(crate) use decide::{check_order, decide, issue, start_clock};
-
-/// Lead or assist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// 主办: replies last, and for the round.
-    Lead,
-    /// 协办.
-    Assist,
-}
 
 /// An order as dispatch asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,128 +1,20 @@
 //! How a ticket begins, and what is known about it from outside the chain (domain.md section 2).
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::clock::ClockKind;
 use crate::ids::{CustomerId, EmployeeId, EventId, NoticeId, ProblemId, RequestNo, TicketId, UnitId};
+use crate::policy;
 use crate::sealed::Sealed;
-use crate::{fault, install};
+use crate::ticket::{fault, install};
+use crate::words::ClockKind;
+
+// Where this was before; until every user names where it is.
+pub use crate::area::Area;
+pub use crate::words::{Channel, Kind, Product, Segment, Severity, Tier};
 
 mod decide;
 
 pub(crate) use decide::{apply, begin, decide, take_in};
-
-/// What kind of case a ticket is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// 投诉.
-    Complaint,
-    /// 障碍申告.
-    Fault,
-    /// 装移机.
-    Install,
-}
-
-impl Kind {
-    /// The stream prefix and the topic name of this kind.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Complaint => "complaint",
-            Self::Fault => "fault",
-            Self::Install => "install",
-        }
-    }
-}
-
-/// Where the case came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// 1000, the business hotline for large accounts.
-    Hotline1000,
-    /// 10000, the unified service hotline.
-    Hotline10000,
-    /// 112, fault reports.
-    Desk112,
-    /// 114, directory enquiries (outsourced).
-    Desk114,
-    /// 170, billing enquiries.
-    Line170,
-    /// 180, complaints.
-    Line180,
-    /// 189, business enquiries.
-    Line189,
-    /// The web site.
-    Web,
-    /// A counter in a shop.
-    Counter,
-    /// Any employee.
-    Employee,
-    /// 总经理热线.
-    GmHotline,
-    /// 110, the police.
-    Police110,
-    /// 12315, consumer protection.
-    Consumer12315,
-    /// 12345, the mayor's line.
-    Mayor12345,
-    /// 12381, the ministry's line.
-    Miit12381,
-    /// Press, radio, television.
-    Media,
-    /// The regulator.
-    Regulator,
-}
-
-/// How urgent the case is to its customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// An inconvenience.
-    Minor,
-    /// Service impaired.
-    Major,
-    /// Service lost, or danger.
-    Critical,
-}
-
-/// The customer's service tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tier {
-    /// Shorter targets.
-    Gold,
-    /// Between gold and standard.
-    Silver,
-    /// Everybody else.
-    Standard,
-}
-
-/// The customer's segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Segment {
-    /// 公众客户.
-    Public,
-    /// 大客户, served through the green channel 绿色通道.
-    LargeAccount,
-}
-
-/// What service the case is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Product {
-    /// Fixed line telephone.
-    FixedLine,
-    /// Broadband access.
-    Broadband,
-    /// Mobile.
-    Mobile,
-    /// Leased line.
-    LeasedLine,
-}
 
 /// The customer as the ticket carries them; name, phone and address are sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,19 +46,6 @@ pub struct Service {
     pub product: Product,
     /// Monthly rent in fen.
     pub monthly_rent_fen: u64,
-}
-
-/// Where the service is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Area {
-    /// Province, as policies name it (`henan`).
-    pub province: String,
-    /// City.
-    pub city: String,
-    /// District or county.
-    pub district: String,
-    /// Rural areas have longer statutory limits.
-    pub rural: bool,
 }
 
 /// 首问责任人, the employee who first took the ticket.
@@ -254,6 +133,22 @@ pub struct Intake {
     pub install: Option<install::Order>,
     /// Imports only.
     pub source: Option<Source>,
+}
+
+impl<'a> policy::Subject<'a> {
+    /// The facts of a ticket as it was taken in.
+    pub fn of(intake: &'a Intake) -> Self {
+        Self {
+            kind: intake.kind,
+            channel: intake.channel,
+            tier: intake.customer.tier,
+            segment: intake.customer.segment,
+            province: &intake.area.province,
+            rural: intake.area.rural,
+            category: &intake.category,
+            mass_outage: intake.mass_outage,
+        }
+    }
 }
 
 /// A fact that may be corrected (domain.md section 3, Corrections).

@@ -2,74 +2,74 @@
 
 use jiff::Timestamp;
 
-use super::{Command, Event, NewOrder, Part, Status};
-use crate::actor::Role;
+use super::{Command, Event, NewOrder, Status};
 use crate::calendar::{Target, deadline};
-use crate::chain::{Cause, Stage, check_cause};
-use crate::clock::{self, Clock, ClockKind, Subject};
-use crate::gate;
+use crate::checks::{listed, people, required};
 use crate::ids::{EmployeeId, OrderNo};
-use crate::intake::Kind;
 use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::next_number;
-use crate::steps::{Steps, listed, people, required};
+use crate::ticket::chain::{Cause, check_cause};
+use crate::ticket::clock::{self, Clock, Subject};
+use crate::ticket::draft::Draft;
+use crate::ticket::gate;
+use crate::ticket::state::next_number;
+use crate::words::{ClockKind, Kind, Part, Role, Stage};
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
-        Command::Accept { order } => accept(steps, order),
+        Command::Accept { order } => accept(draft, order),
         Command::Reply { order, resolution, cause, measures, done_by } => {
             listed("measures", &measures)?;
-            let measures = measures.into_iter().map(|plan| gate::check_plan(steps, plan));
+            let measures = measures.into_iter().map(|plan| gate::check_plan(draft, plan));
             let measures: Vec<_> = measures.collect::<Result<_, _>>()?;
-            reply(steps, order, resolution, cause, done_by)?;
+            reply(draft, order, resolution, cause, done_by)?;
             for plan in measures {
-                gate::plan(steps, plan);
+                gate::plan(draft, plan);
             }
             Ok(())
         }
-        Command::RequestReturn { order, reason } => request_return(steps, order, reason),
-        Command::GrantReturn { order, replacement } => grant_return(steps, order, replacement),
+        Command::RequestReturn { order, reason } => request_return(draft, order, reason),
+        Command::GrantReturn { order, replacement } => grant_return(draft, order, replacement),
         Command::RefuseReturn { order, reason } => {
             required("reason", &reason)?;
-            return_asked(steps, order)?;
-            steps.push(Event::ReturnRefused { order, reason });
+            return_asked(draft, order)?;
+            draft.push(Event::ReturnRefused { order, reason });
             Ok(())
         }
         Command::AddAssist { order } => {
-            steps.at_stage(Stage::Reply)?;
+            draft.at_stage(Stage::Reply)?;
             if order.part != Part::Assist {
                 return Err(Rejection::invalid("order.part", Problem::Unfit("a round has one lead")));
             }
-            check_new(steps, &order)?;
-            issue(steps, order, None);
+            check_new(draft, &order)?;
+            issue(draft, order, None);
             Ok(())
         }
-        Command::Release { order, reason } => release(steps, order, reason),
-        Command::Recall { order, reason, replacement } => recall(steps, order, reason, replacement),
-        Command::AskExtension { order, until, reason } => ask_extension(steps, order, until, reason),
-        Command::GrantExtension { order, until } => grant_extension(steps, order, until),
+        Command::Release { order, reason } => release(draft, order, reason),
+        Command::Recall { order, reason, replacement } => recall(draft, order, reason, replacement),
+        Command::AskExtension { order, until, reason } => ask_extension(draft, order, until, reason),
+        Command::GrantExtension { order, until } => grant_extension(draft, order, until),
         Command::RefuseExtension { order, reason } => {
             required("reason", &reason)?;
-            steps.at_stage(Stage::Reply)?;
-            let known = steps.order(order)?;
+            draft.at_stage(Stage::Reply)?;
+            let known = draft.order(order)?;
             if !known.is_open() {
                 return Err(Rejection::OrderEnded { order });
             }
             if known.extension_asked.is_none() {
                 return Err(Rejection::NoExtensionAsked { order });
             }
-            steps.push(Event::ExtensionRefused { order, reason });
+            draft.push(Event::ExtensionRefused { order, reason });
             Ok(())
         }
-        Command::WaitForAssist { order, assist } => wait_for_assist(steps, order, assist),
+        Command::WaitForAssist { order, assist } => wait_for_assist(draft, order, assist),
     }
 }
 
-fn accept(steps: &mut Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
-    match steps.own_order(order)?.status {
-        Status::Issued => steps.push(Event::Accepted { order }),
+fn accept(draft: &mut Draft<'_>, order: OrderNo) -> Result<(), Rejection> {
+    draft.at_stage(Stage::Reply)?;
+    match draft.own_order(order)?.status {
+        Status::Issued => draft.push(Event::Accepted { order }),
         Status::Accepted => {}
         Status::ReturnAsked => return Err(Rejection::ReturnPending { order }),
         Status::Replied | Status::Returned | Status::Released | Status::Recalled => {
@@ -80,17 +80,17 @@ fn accept(steps: &mut Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
 }
 
 fn reply(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     order: OrderNo,
     resolution: Sealed,
     cause: Option<Cause>,
     done_by: Vec<EmployeeId>,
 ) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
-    let known = steps.own_order(order)?;
+    draft.at_stage(Stage::Reply)?;
+    let known = draft.own_order(order)?;
     required("resolution", &resolution)?;
     people("done_by", &done_by)?;
-    cause.iter().try_for_each(|cause| check_cause(steps, cause))?;
+    cause.iter().try_for_each(|cause| check_cause(draft, cause))?;
     match known.status {
         Status::Accepted => {}
         Status::Issued => return Err(Rejection::OrderNotAccepted { order }),
@@ -100,30 +100,30 @@ fn reply(
         }
     }
     if known.part == Part::Lead {
-        lead_may_reply(steps)?;
+        lead_may_reply(draft)?;
     }
-    steps.push(Event::Replied { order, resolution, cause, done_by });
+    draft.push(Event::Replied { order, resolution, cause, done_by });
     Ok(())
 }
 
 /// The lead replies last, and with its facts.
-fn lead_may_reply(steps: &Steps<'_>) -> Result<(), Rejection> {
-    let open = steps.ticket.orders.iter().filter(|order| order.part == Part::Assist && order.is_open());
+fn lead_may_reply(draft: &Draft<'_>) -> Result<(), Rejection> {
+    let open = draft.ticket.orders.iter().filter(|order| order.part == Part::Assist && order.is_open());
     let missing: Vec<_> = open.map(|order| Missing::AssistReply(order.number)).collect();
     if !missing.is_empty() {
         return Err(Rejection::AssistOrdersOpen { missing });
     }
-    let missing = steps.ticket.service_missing();
+    let missing = draft.ticket.service_missing();
     if !missing.is_empty() {
         return Err(Rejection::ReplyUnproved { missing });
     }
     Ok(())
 }
 
-fn request_return(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
+fn request_return(draft: &mut Draft<'_>, order: OrderNo, reason: Sealed) -> Result<(), Rejection> {
+    draft.at_stage(Stage::Reply)?;
     required("reason", &reason)?;
-    let known = steps.own_order(order)?;
+    let known = draft.own_order(order)?;
     match known.status {
         Status::Issued => {}
         Status::ReturnAsked => return Ok(()),
@@ -132,29 +132,29 @@ fn request_return(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Resu
             return Err(Rejection::OrderEnded { order });
         }
     }
-    let constants = &steps.context.policy.constants;
-    if steps.ticket.round.returns >= constants.returns_to_supervisor {
+    let constants = &draft.context.policy.constants;
+    if draft.ticket.round.returns >= constants.returns_to_supervisor {
         return Err(Rejection::ReturnsExhausted);
     }
     let window = jiff::SignedDuration::from_hours(i64::from(constants.return_window_hours));
     let until = known.issued_at.saturating_add(window).unwrap_or(Timestamp::MAX);
-    if steps.at() > until {
+    if draft.at() > until {
         return Err(Rejection::ReturnTooLate { until });
     }
-    steps.push(Event::ReturnRequested { order, reason });
+    draft.push(Event::ReturnRequested { order, reason });
     Ok(())
 }
 
 /// The return waits for an answer, and the actor may give it: the round's third is a supervisor's to decide, and
 /// after it there is none.
-fn return_asked(steps: &Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
-    let known = steps.order(order)?;
+fn return_asked(draft: &Draft<'_>, order: OrderNo) -> Result<(), Rejection> {
+    draft.at_stage(Stage::Reply)?;
+    let known = draft.order(order)?;
     if known.status != Status::ReturnAsked {
         return Err(Rejection::NoReturnAsked { order });
     }
-    let third = known.return_number >= steps.context.policy.constants.returns_to_supervisor;
-    match (third, steps.context.actor.role) {
+    let third = known.return_number >= draft.context.policy.constants.returns_to_supervisor;
+    match (third, draft.context.actor.role) {
         (true, Role::Supervisor) | (false, Role::Dispatch) => Ok(()),
         (true, _) => {
             Err(Rejection::NotYours { whose: "a supervisor: it is the round's third return".into() })
@@ -164,30 +164,30 @@ fn return_asked(steps: &Steps<'_>, order: OrderNo) -> Result<(), Rejection> {
 }
 
 fn grant_return(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     order: OrderNo,
     replacement: Option<NewOrder>,
 ) -> Result<(), Rejection> {
-    return_asked(steps, order)?;
-    let unit = &steps.order(order)?.unit;
+    return_asked(draft, order)?;
+    let unit = &draft.order(order)?.unit;
     if replacement.as_ref().is_some_and(|new| new.unit == *unit) {
         return Err(Rejection::invalid("replacement.unit", Problem::Unfit("it returned the order")));
     }
-    let replacement = successor(steps, order, replacement)?;
-    steps.push(Event::ReturnGranted { order });
+    let replacement = successor(draft, order, replacement)?;
+    draft.push(Event::ReturnGranted { order });
     if let Some(replacement) = replacement {
-        issue(steps, replacement, Some(order));
+        issue(draft, replacement, Some(order));
     }
     Ok(())
 }
 
 /// A lead is taken away only with a new lead; an assist may have a new assist.
 fn successor(
-    steps: &Steps<'_>,
+    draft: &Draft<'_>,
     order: OrderNo,
     replacement: Option<NewOrder>,
 ) -> Result<Option<NewOrder>, Rejection> {
-    let known = steps.order(order)?;
+    let known = draft.order(order)?;
     match (known.part, &replacement) {
         (Part::Lead, None) => return Err(Rejection::NewLeadNeeded),
         (part, Some(new)) if new.part != part => {
@@ -196,8 +196,8 @@ fn successor(
         _ => {}
     }
     if let Some(new) = &replacement {
-        check_order(steps, new)?;
-        let others = steps.ticket.orders.iter().filter(|other| other.number != order && other.is_open());
+        check_order(draft, new)?;
+        let others = draft.ticket.orders.iter().filter(|other| other.number != order && other.is_open());
         if others.into_iter().any(|other| other.unit == new.unit) {
             return Err(Rejection::UnitHasOrder { unit: new.unit.clone() });
         }
@@ -205,10 +205,10 @@ fn successor(
     Ok(replacement)
 }
 
-fn release(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
+fn release(draft: &mut Draft<'_>, order: OrderNo, reason: Sealed) -> Result<(), Rejection> {
+    draft.at_stage(Stage::Reply)?;
     required("reason", &reason)?;
-    let known = steps.order(order)?;
+    let known = draft.order(order)?;
     if known.part != Part::Assist {
         return Err(Rejection::WrongPart { order });
     }
@@ -216,70 +216,70 @@ fn release(steps: &mut Steps<'_>, order: OrderNo, reason: Sealed) -> Result<(), 
         Status::Released => Ok(()),
         _ if !known.is_open() => Err(Rejection::OrderEnded { order }),
         _ => {
-            steps.push(Event::Released { order, reason });
+            draft.push(Event::Released { order, reason });
             Ok(())
         }
     }
 }
 
 fn recall(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     order: OrderNo,
     reason: Sealed,
     replacement: Option<NewOrder>,
 ) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
+    draft.at_stage(Stage::Reply)?;
     required("reason", &reason)?;
-    if !steps.order(order)?.is_open() {
+    if !draft.order(order)?.is_open() {
         return Err(Rejection::OrderEnded { order });
     }
-    let replacement = successor(steps, order, replacement)?;
-    steps.push(Event::Recalled { order, reason: Some(reason) });
+    let replacement = successor(draft, order, replacement)?;
+    draft.push(Event::Recalled { order, reason: Some(reason) });
     if let Some(replacement) = replacement {
-        issue(steps, replacement, Some(order));
+        issue(draft, replacement, Some(order));
     }
     Ok(())
 }
 
 fn ask_extension(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     order: OrderNo,
     until: Timestamp,
     reason: Sealed,
 ) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
+    draft.at_stage(Stage::Reply)?;
     required("reason", &reason)?;
-    let known = steps.own_order(order)?;
+    let known = draft.own_order(order)?;
     if !known.is_open() {
         return Err(Rejection::OrderEnded { order });
     }
     let asked_already = known.extension_asked == Some(until);
-    extendable(steps, order, until)?;
+    extendable(draft, order, until)?;
     if asked_already {
         return Ok(());
     }
-    steps.push(Event::ExtensionAsked { order, until, reason });
+    draft.push(Event::ExtensionAsked { order, until, reason });
     Ok(())
 }
 
-fn grant_extension(steps: &mut Steps<'_>, order: OrderNo, until: Option<Timestamp>) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
-    let known = steps.order(order)?;
+fn grant_extension(draft: &mut Draft<'_>, order: OrderNo, until: Option<Timestamp>) -> Result<(), Rejection> {
+    draft.at_stage(Stage::Reply)?;
+    let known = draft.order(order)?;
     if !known.is_open() {
         return Err(Rejection::OrderEnded { order });
     }
     let asked = known.extension_asked.ok_or(Rejection::NoExtensionAsked { order })?;
     let until = until.unwrap_or(asked);
-    let restated = clock::restated(extendable(steps, order, until)?, until);
-    steps.push(Event::ExtensionGranted { order, until });
-    steps.push(restated);
+    let restated = clock::restated(extendable(draft, order, until)?, until);
+    draft.push(Event::ExtensionGranted { order, until });
+    draft.push(restated);
     Ok(())
 }
 
 /// The order's clock runs still, and the new moment passes no outside or statutory deadline.
-fn extendable<'s>(steps: &'s Steps<'_>, order: OrderNo, until: Timestamp) -> Result<&'s Clock, Rejection> {
+fn extendable<'s>(draft: &'s Draft<'_>, order: OrderNo, until: Timestamp) -> Result<&'s Clock, Rejection> {
     let running =
-        steps.ticket.clock(ClockKind::Order, Subject::Order(order)).filter(|clock| clock.is_running());
+        draft.ticket.clock(ClockKind::Order, Subject::Order(order)).filter(|clock| clock.is_running());
     let clock = running.ok_or(Rejection::PastDue { order })?;
     if until <= clock.start.due {
         return Err(Rejection::invalid(
@@ -287,15 +287,15 @@ fn extendable<'s>(steps: &'s Steps<'_>, order: OrderNo, until: Timestamp) -> Res
             Problem::Unfit("it must be later than the present due moment"),
         ));
     }
-    match clock::outside_or_statutory(&steps.ticket) {
+    match clock::outside_or_statutory(&draft.ticket) {
         Some(latest) if until > latest => Err(Rejection::PastOutsideDeadline { latest }),
         _ => Ok(clock),
     }
 }
 
-fn wait_for_assist(steps: &mut Steps<'_>, order: OrderNo, assist: OrderNo) -> Result<(), Rejection> {
-    steps.at_stage(Stage::Reply)?;
-    let lead = steps.own_order(order)?;
+fn wait_for_assist(draft: &mut Draft<'_>, order: OrderNo, assist: OrderNo) -> Result<(), Rejection> {
+    draft.at_stage(Stage::Reply)?;
+    let lead = draft.own_order(order)?;
     if lead.part != Part::Lead {
         return Err(Rejection::WrongPart { order });
     }
@@ -303,7 +303,7 @@ fn wait_for_assist(steps: &mut Steps<'_>, order: OrderNo, assist: OrderNo) -> Re
         return Err(Rejection::OrderEnded { order });
     }
     let waits_already = lead.waits_for == Some(assist);
-    let other = steps.order(assist)?;
+    let other = draft.order(assist)?;
     if other.part != Part::Assist {
         return Err(Rejection::WrongPart { order: assist });
     }
@@ -311,55 +311,55 @@ fn wait_for_assist(steps: &mut Steps<'_>, order: OrderNo, assist: OrderNo) -> Re
         return Err(Rejection::OrderEnded { order: assist });
     }
     if !waits_already {
-        steps.push(Event::WaitingForAssist { order, assist });
+        draft.push(Event::WaitingForAssist { order, assist });
     }
     Ok(())
 }
 
 /// A new order on top of those that are open.
-fn check_new(steps: &Steps<'_>, order: &NewOrder) -> Result<(), Rejection> {
-    check_order(steps, order)?;
-    if steps.ticket.orders.iter().any(|known| known.is_open() && known.unit == order.unit) {
+fn check_new(draft: &Draft<'_>, order: &NewOrder) -> Result<(), Rejection> {
+    check_order(draft, order)?;
+    if draft.ticket.orders.iter().any(|known| known.is_open() && known.unit == order.unit) {
         return Err(Rejection::UnitHasOrder { unit: order.unit.clone() });
     }
     Ok(())
 }
 
 /// An order is well-formed and not due later than policy says.
-pub(crate) fn check_order(steps: &Steps<'_>, order: &NewOrder) -> Result<(), Rejection> {
+pub(crate) fn check_order(draft: &Draft<'_>, order: &NewOrder) -> Result<(), Rejection> {
     required("task", &order.task)?;
-    steps.registered("unit", order.unit.as_str())?;
+    draft.registered("unit", order.unit.as_str())?;
     let Some(due) = order.due else { return Ok(()) };
-    let now = steps.at();
+    let now = draft.at();
     if due <= now {
         return Err(Rejection::invalid("due", Problem::NotInFuture));
     }
-    match policy_due(steps) {
+    match policy_due(draft) {
         Some(latest) if due > latest => Err(Rejection::LongerThanPolicy { latest }),
         _ => Ok(()),
     }
 }
 
-fn policy_due(steps: &Steps<'_>) -> Option<Timestamp> {
-    let entry = clock::entry(steps, ClockKind::Order, Subject::Ticket)?;
-    Some(deadline(entry.target, steps.at(), entry.warn_percent, steps.context.calendar).due)
+fn policy_due(draft: &Draft<'_>) -> Option<Timestamp> {
+    let entry = clock::entry(draft, ClockKind::Order, Subject::Ticket)?;
+    Some(deadline(entry.target, draft.at(), entry.warn_percent, draft.context.calendar).due)
 }
 
 /// Issues an order and starts its clock.
-pub(crate) fn issue(steps: &mut Steps<'_>, order: NewOrder, replaces: Option<OrderNo>) {
-    let number = OrderNo(next_number(steps.ticket.orders.len()));
+pub(crate) fn issue(draft: &mut Draft<'_>, order: NewOrder, replaces: Option<OrderNo>) {
+    let number = OrderNo(next_number(draft.ticket.orders.len()));
     let NewOrder { part, unit, task, due } = order;
-    steps.push(Event::Issued { order: number, part, unit, task, replaces });
-    start_clock(steps, number, due);
+    draft.push(Event::Issued { order: number, part, unit, task, replaces });
+    start_clock(draft, number, due);
 }
 
 /// Starts an order's clock: dispatch's deadline, else policy's.
-pub(crate) fn start_clock(steps: &mut Steps<'_>, order: OrderNo, due: Option<Timestamp>) {
-    let now = steps.at();
-    clock::start(steps, ClockKind::Order, Subject::Order(order), now, due.map(Target::Moment));
+pub(crate) fn start_clock(draft: &mut Draft<'_>, order: OrderNo, due: Option<Timestamp>) {
+    let now = draft.at();
+    clock::start(draft, ClockKind::Order, Subject::Order(order), now, due.map(Target::Moment));
 }
 
-impl crate::state::Ticket {
+impl crate::ticket::state::Ticket {
     /// Whether a lead has replied in this round or a later one.
     #[must_use]
     pub fn lead_replied_since(&self, round: u32) -> bool {

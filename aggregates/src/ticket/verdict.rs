@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
-use crate::chain::NewVerdict;
+use crate::checks::{named, required};
 use crate::ids::{EmployeeId, EventId, UnitId, VerdictNo};
 use crate::meta::Meta;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
-use crate::state::{Ticket, index};
-use crate::steps::{Steps, named, required};
+use crate::ticket::chain::NewVerdict;
+use crate::ticket::draft::Draft;
+use crate::ticket::state::{Ticket, index};
 
 /// What assessment found about a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,60 +247,60 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
 }
 
 /// Points are carried out when the verdict is final; money when the payroll reference is recorded.
-pub(crate) fn become_final(steps: &mut Steps<'_>, verdict: VerdictNo) {
-    steps.push(Event::BecameFinal { verdict });
-    let found = index(verdict.0).and_then(|index| steps.ticket.verdicts.get(index));
+pub(crate) fn become_final(draft: &mut Draft<'_>, verdict: VerdictNo) {
+    draft.push(Event::BecameFinal { verdict });
+    let found = index(verdict.0).and_then(|index| draft.ticket.verdicts.get(index));
     let points_only = found.is_some_and(|verdict| {
         verdict.owes_penalty() && matches!(verdict.finding, Finding::AtFault { penalty_fen: 0, .. })
     });
     if points_only {
-        steps.push(Event::PenaltyCarriedOut { verdict, payroll_reference: None });
+        draft.push(Event::PenaltyCarriedOut { verdict, payroll_reference: None });
     }
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::Accept { verdict } => {
-            let found = contestable(steps, verdict)?;
+            let found = contestable(draft, verdict)?;
             if found.is_final {
                 return Ok(());
             }
             if found.appealed {
                 return Err(Rejection::AppealPending { verdict });
             }
-            steps.push(Event::Accepted { verdict });
-            become_final(steps, verdict);
+            draft.push(Event::Accepted { verdict });
+            become_final(draft, verdict);
         }
         Command::Appeal { verdict, grounds } => {
             required("grounds", &grounds)?;
-            let found = contestable(steps, verdict)?;
+            let found = contestable(draft, verdict)?;
             if found.is_final {
                 return Err(Rejection::VerdictFinal { verdict });
             }
             if !found.appealed {
-                steps.push(Event::Appealed { verdict, grounds });
+                draft.push(Event::Appealed { verdict, grounds });
             }
         }
         Command::DecideAppeal { verdict, granted, reason } => {
             required("reason", &reason)?;
-            let found = standing(steps, verdict)?;
+            let found = standing(draft, verdict)?;
             if !found.appealed {
                 return Err(Rejection::NoAppeal { verdict });
             }
-            if found.assessor == steps.context.actor.id {
+            if found.assessor == draft.context.actor.id {
                 return Err(Rejection::OwnWork);
             }
-            steps.not_own_work()?;
+            draft.not_own_work()?;
             if granted {
-                steps.push(Event::AppealGranted { verdict, reason });
+                draft.push(Event::AppealGranted { verdict, reason });
             } else {
-                steps.push(Event::AppealRefused { verdict, reason });
+                draft.push(Event::AppealRefused { verdict, reason });
             }
-            become_final(steps, verdict);
+            become_final(draft, verdict);
         }
         Command::CarryOutPenalty { verdict, payroll_reference } => {
             named("payroll_reference", &payroll_reference)?;
-            let found = standing(steps, verdict)?;
+            let found = standing(draft, verdict)?;
             if !matches!(found.finding, Finding::AtFault { penalty_fen: 1.., .. }) {
                 return Err(Rejection::NoPenalty { verdict });
             }
@@ -308,12 +309,12 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             }
             if found.carried_out.is_none() {
                 let payroll_reference = Some(payroll_reference);
-                steps.push(Event::PenaltyCarriedOut { verdict, payroll_reference });
+                draft.push(Event::PenaltyCarriedOut { verdict, payroll_reference });
             }
         }
         Command::Reverse { verdict, reason } => {
             required("reason", &reason)?;
-            let found = find(steps, verdict)?;
+            let found = find(draft, verdict)?;
             if found.reversed {
                 return Ok(());
             }
@@ -327,29 +328,29 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             if !found.is_final {
                 return Err(Rejection::VerdictNotFinal { verdict });
             }
-            if found.assessor == steps.context.actor.id {
+            if found.assessor == draft.context.actor.id {
                 return Err(Rejection::OwnWork);
             }
-            steps.not_own_work()?;
-            steps.push(Event::ErratumRecorded { verdict, reason });
+            draft.not_own_work()?;
+            draft.push(Event::ErratumRecorded { verdict, reason });
         }
     }
     Ok(())
 }
 
 /// The verdict that the actor's own unit may accept or appeal.
-fn contestable<'s>(steps: &'s Steps<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
-    let found = standing(steps, verdict)?;
-    steps.own_unit(&found.unit)?;
+fn contestable<'s>(draft: &'s Draft<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
+    let found = standing(draft, verdict)?;
+    draft.own_unit(&found.unit)?;
     Ok(found)
 }
 
-fn standing<'s>(steps: &'s Steps<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
-    let found = find(steps, verdict)?;
+fn standing<'s>(draft: &'s Draft<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
+    let found = find(draft, verdict)?;
     if found.is_standing() { Ok(found) } else { Err(Rejection::VerdictGone { verdict }) }
 }
 
-fn find<'s>(steps: &'s Steps<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
-    let found = index(verdict.0).and_then(|index| steps.ticket.verdicts.get(index));
+fn find<'s>(draft: &'s Draft<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
+    let found = index(verdict.0).and_then(|index| draft.ticket.verdicts.get(index));
     found.ok_or(Rejection::UnknownVerdict { verdict })
 }

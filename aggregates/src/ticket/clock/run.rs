@@ -2,20 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::{ClockKind, Event, PauseCode, Rung, Start, Subject, correct};
+use super::{Event, Start, Subject, correct};
 use crate::calendar::{self, Deadline, Target, deadline};
-use crate::chain::{self, Answer, RoundCause, Stage};
-use crate::contact::ReceiptKind;
-use crate::fault;
 use crate::ids::{ClockNo, EscalationNo, RequestNo};
-use crate::install::{self, Milestone};
-use crate::intake::{self, Kind};
 use crate::meta::Meta;
 use crate::policy::{self, Policy};
-use crate::state::{End, Ticket, next_number};
-use crate::steps::Steps;
-use crate::ticket;
-use crate::{contact, order};
+use crate::ticket::draft::Draft;
+use crate::ticket::state::{End, Ticket, next_number};
+use crate::ticket::{self, chain, contact, fault, install, intake, order};
+use crate::words::{Answer, ClockKind, Kind, Milestone, PauseCode, ReceiptKind, RoundCause, Rung, Stage};
 
 /// Where a clock instance stands. Met, breached and cancelled are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +131,9 @@ impl Event {
 
 pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     let mut set = |clock: &ClockNo, change: &dyn Fn(&mut Clock)| {
-        if let Some(clock) = crate::state::index(clock.0).and_then(|index| ticket.clocks.get_mut(index)) {
+        if let Some(clock) =
+            crate::ticket::state::index(clock.0).and_then(|index| ticket.clocks.get_mut(index))
+        {
             change(clock);
         }
     };
@@ -205,70 +202,70 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
 }
 
 fn decide_escalation(ticket: &mut Ticket, escalation: EscalationNo, issued: bool) {
-    let found = crate::state::index(escalation.0).and_then(|index| ticket.escalations.get_mut(index));
+    let found = crate::ticket::state::index(escalation.0).and_then(|index| ticket.escalations.get_mut(index));
     if let Some(escalation) = found {
         escalation.issued = Some(issued);
     }
 }
 
 /// An imported ticket's clocks start with a department's first command, from now, so that none is late falsely.
-pub(crate) fn wake(steps: &mut Steps<'_>) {
-    let now = steps.at();
-    start_intake_clocks(steps, now);
-    start_outside_again(steps);
-    start_stage(steps);
+pub(crate) fn wake(draft: &mut Draft<'_>) {
+    let now = draft.at();
+    start_intake_clocks(draft, now);
+    start_outside_again(draft);
+    start_stage(draft);
 }
 
 /// The table: what each event starts and meets. `was` is the stage before the event.
-pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<Stage>) {
-    if steps.ticket.dormant {
+pub(crate) fn follow(draft: &mut Draft<'_>, event: &ticket::Event, was: Option<Stage>) {
+    if draft.ticket.dormant {
         return;
     }
-    let now = steps.at();
+    let now = draft.at();
     match event {
         ticket::Event::Intake(intake::Event::TakenIn(intake)) => {
             let began = intake.taken_in_at;
-            start_intake_clocks(steps, began);
+            start_intake_clocks(draft, began);
             for request in &intake.requests {
-                start_outside(steps, request, request.handed_over_at);
+                start_outside(draft, request, request.handed_over_at);
             }
         }
         ticket::Event::Intake(intake::Event::OutsideRequestAdded { request }) => {
-            start_outside(steps, request, request.handed_over_at);
+            start_outside(draft, request, request.handed_over_at);
         }
         ticket::Event::Intake(intake::Event::MergeReceived { requests, deadlines, .. })
-            if steps.ticket.is_open() =>
+            if draft.ticket.is_open() =>
         {
             for request in requests {
-                start_outside(steps, request, request.handed_over_at);
+                start_outside(draft, request, request.handed_over_at);
             }
             for taken in deadlines {
-                take_over(steps, taken.clock, taken.due);
+                take_over(draft, taken.clock, taken.due);
             }
         }
         ticket::Event::Intake(intake::Event::FactCorrected { fact, occurred_at, .. }) => {
-            correct::follow(steps, fact, *occurred_at);
+            correct::follow(draft, fact, *occurred_at);
         }
         ticket::Event::Contact(
             contact::Event::CustomerContacted { occurred_at, .. }
             | contact::Event::DelayNotified { occurred_at, .. },
         ) => {
-            meet(steps, ClockKind::Contact, Subject::Ticket, *occurred_at);
+            meet(draft, ClockKind::Contact, Subject::Ticket, *occurred_at);
         }
         ticket::Event::Contact(contact::Event::ReceiptRecorded { request, kind, .. })
             if *kind != ReceiptKind::Interim =>
         {
-            meet(steps, ClockKind::Outside, Subject::Request(*request), now);
+            meet(draft, ClockKind::Outside, Subject::Request(*request), now);
         }
-        ticket::Event::Order(event) => follow_order(steps, event),
+        ticket::Event::Order(event) => follow_order(draft, event),
         ticket::Event::Fault(fault::Event::FactRecorded { fact, occurred_at, .. }) => match fact {
             // What was up before the reopening is what the customer came back about.
-            fault::Fact::ServiceUp if !steps.ticket.fault.may_prove(*occurred_at) => {}
+            fault::Fact::ServiceUp if !draft.ticket.fault.may_prove(*occurred_at) => {}
             fault::Fact::ServiceUp => {
-                meet(steps, ClockKind::Repair, Subject::Ticket, *occurred_at);
-                meet(steps, ClockKind::Restore, Subject::Ticket, *occurred_at);
+                meet(draft, ClockKind::Repair, Subject::Ticket, *occurred_at);
+                meet(draft, ClockKind::Restore, Subject::Ticket, *occurred_at);
             }
-            fault::Fact::ArrearsPaid { .. } => arrears_paid(steps, *occurred_at),
+            fault::Fact::ArrearsPaid { .. } => arrears_paid(draft, *occurred_at),
             fault::Fact::LineTested { .. }
             | fault::Fact::Repaired { .. }
             | fault::Fact::TerminalJudged { .. } => {}
@@ -277,65 +274,65 @@ pub(crate) fn follow(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<S
             fact: install::Fact::MilestoneReached { milestone: Milestone::Activated },
             occurred_at,
             ..
-        }) => meet(steps, ClockKind::Activation, Subject::Ticket, *occurred_at),
-        ticket::Event::Chain(event) => follow_chain(steps, event, now),
+        }) => meet(draft, ClockKind::Activation, Subject::Ticket, *occurred_at),
+        ticket::Event::Chain(event) => follow_chain(draft, event, now),
         _ => {}
     }
-    follow_stage(steps, event, was);
+    follow_stage(draft, event, was);
 }
 
-fn follow_order(steps: &mut Steps<'_>, event: &order::Event) {
-    let now = steps.at();
+fn follow_order(draft: &mut Draft<'_>, event: &order::Event) {
+    let now = draft.at();
     match event {
         order::Event::Replied { order, .. } => {
-            meet(steps, ClockKind::Order, Subject::Order(*order), now);
+            meet(draft, ClockKind::Order, Subject::Order(*order), now);
         }
         order::Event::Released { order, .. }
         | order::Event::Recalled { order, .. }
         | order::Event::ReturnGranted { order } => {
-            cancel(steps, |clock| clock.is(ClockKind::Order, Subject::Order(*order)));
+            cancel(draft, |clock| clock.is(ClockKind::Order, Subject::Order(*order)));
         }
         // An order's clock needs dispatch's deadline, which the deciding code knows.
         _ => {}
     }
 }
 
-fn follow_chain(steps: &mut Steps<'_>, event: &chain::Event, now: Timestamp) {
+fn follow_chain(draft: &mut Draft<'_>, event: &chain::Event, now: Timestamp) {
     match event {
         chain::Event::FeedbackRecorded { answer, .. } => {
-            meet(steps, ClockKind::Contact, Subject::Ticket, now);
-            meet(steps, ClockKind::Answer, Subject::Ticket, now);
+            meet(draft, ClockKind::Contact, Subject::Ticket, now);
+            meet(draft, ClockKind::Answer, Subject::Ticket, now);
             // Whatever the answer, the desk has done its part; so has an inspection that fails.
-            meet(steps, ClockKind::Stage, Subject::Stage(Stage::Feedback), now);
+            meet(draft, ClockKind::Stage, Subject::Stage(Stage::Feedback), now);
             if *answer == Answer::Satisfied {
-                feedback_passed(steps, now);
+                feedback_passed(draft, now);
             } else if *answer == Answer::Dissatisfied {
-                appealable_at_once(steps, now);
+                appealable_at_once(draft, now);
             }
         }
         chain::Event::UnreachableSignedOff { .. } | chain::Event::FeedbackConcluded { .. } => {
-            feedback_passed(steps, now);
+            feedback_passed(draft, now);
         }
         chain::Event::Closed { .. } => {
-            meet(steps, ClockKind::Closing, Subject::Ticket, now);
-            cancel(steps, Clock::is_live);
+            meet(draft, ClockKind::Closing, Subject::Ticket, now);
+            cancel(draft, Clock::is_live);
         }
         chain::Event::Withdrawn { .. } | chain::Event::Rejected { .. } | chain::Event::Merged { .. } => {
-            cancel(steps, Clock::is_live);
+            cancel(draft, Clock::is_live);
         }
         chain::Event::Inspected { .. } => {
-            meet(steps, ClockKind::Stage, Subject::Stage(Stage::Inspect), now);
+            meet(draft, ClockKind::Stage, Subject::Stage(Stage::Inspect), now);
         }
         chain::Event::Reopened { .. } => {
-            start_intake_clocks(steps, now);
-            start_outside_again(steps);
+            start_intake_clocks(draft, now);
+            start_outside_again(draft);
         }
         chain::Event::RoundOpened { because, .. } => {
-            cancel(steps, |clock| clock.start.kind == ClockKind::Closing && clock.is_live());
+            cancel(draft, |clock| clock.start.kind == ClockKind::Closing && clock.is_live());
             match because {
                 // Feedback had passed and has to pass again: later work, a new instance.
                 RoundCause::InspectionFailed | RoundCause::FactsLacking => {
-                    start(steps, ClockKind::Ticket, Subject::Ticket, now, None);
+                    start(draft, ClockKind::Ticket, Subject::Ticket, now, None);
                 }
                 // Dissatisfaction leaves the ticket clock running; reopening has started it.
                 RoundCause::NotSatisfied | RoundCause::Reopened => {}
@@ -345,94 +342,94 @@ fn follow_chain(steps: &mut Steps<'_>, event: &chain::Event, now: Timestamp) {
     }
 }
 
-fn feedback_passed(steps: &mut Steps<'_>, now: Timestamp) {
-    meet(steps, ClockKind::Ticket, Subject::Ticket, now);
-    meet(steps, ClockKind::Appealable, Subject::Ticket, now);
-    start(steps, ClockKind::Closing, Subject::Ticket, now, None);
+fn feedback_passed(draft: &mut Draft<'_>, now: Timestamp) {
+    meet(draft, ClockKind::Ticket, Subject::Ticket, now);
+    meet(draft, ClockKind::Appealable, Subject::Ticket, now);
+    start(draft, ClockKind::Closing, Subject::Ticket, now, None);
 }
 
 /// Dissatisfaction makes the ticket appealable at once: a new instance, due now.
-fn appealable_at_once(steps: &mut Steps<'_>, now: Timestamp) {
+fn appealable_at_once(draft: &mut Draft<'_>, now: Timestamp) {
     let running = |clock: &Clock| clock.is(ClockKind::Appealable, Subject::Ticket) && clock.is_live();
-    if steps.ticket.clocks.iter().any(running) {
-        cancel(steps, running);
-        start(steps, ClockKind::Appealable, Subject::Ticket, now, Some(Target::Moment(now)));
+    if draft.ticket.clocks.iter().any(running) {
+        cancel(draft, running);
+        start(draft, ClockKind::Appealable, Subject::Ticket, now, Some(Target::Moment(now)));
     }
 }
 
 /// A stage's clock is met when the chain goes on, cancelled when it goes back or ends.
-fn follow_stage(steps: &mut Steps<'_>, event: &ticket::Event, was: Option<Stage>) {
-    let stage = steps.ticket.stage;
+fn follow_stage(draft: &mut Draft<'_>, event: &ticket::Event, was: Option<Stage>) {
+    let stage = draft.ticket.stage;
     // A ticket that ended while it was investigated is reopened there, and is entered anew.
     let entered = matches!(event, ticket::Event::Chain(chain::Event::RoundOpened { .. }));
-    if (was == Some(stage) && !entered) || !steps.ticket.is_open() {
+    if (was == Some(stage) && !entered) || !draft.ticket.is_open() {
         return;
     }
     if let Some(was) = was {
-        let now = steps.at();
+        let now = draft.at();
         if stage > was {
-            meet(steps, ClockKind::Stage, Subject::Stage(was), now);
+            meet(draft, ClockKind::Stage, Subject::Stage(was), now);
         } else {
-            cancel(steps, |clock| clock.is(ClockKind::Stage, Subject::Stage(was)) && clock.is_live());
+            cancel(draft, |clock| clock.is(ClockKind::Stage, Subject::Stage(was)) && clock.is_live());
         }
     }
-    start_stage(steps);
+    start_stage(draft);
 }
 
-fn start_stage(steps: &mut Steps<'_>) {
-    let stage = steps.ticket.stage;
+fn start_stage(draft: &mut Draft<'_>) {
+    let stage = draft.ticket.stage;
     // From here to the end the closing clock runs.
     if stage != Stage::Close {
-        let now = steps.at();
-        start(steps, ClockKind::Stage, Subject::Stage(stage), now, None);
+        let now = draft.at();
+        start(draft, ClockKind::Stage, Subject::Stage(stage), now, None);
     }
 }
 
-fn start_intake_clocks(steps: &mut Steps<'_>, from: Timestamp) {
-    start(steps, ClockKind::Ticket, Subject::Ticket, from, None);
-    start(steps, ClockKind::Appealable, Subject::Ticket, from, None);
-    if !steps.ticket.contacted {
-        start(steps, ClockKind::Contact, Subject::Ticket, from, None);
+fn start_intake_clocks(draft: &mut Draft<'_>, from: Timestamp) {
+    start(draft, ClockKind::Ticket, Subject::Ticket, from, None);
+    start(draft, ClockKind::Appealable, Subject::Ticket, from, None);
+    if !draft.ticket.contacted {
+        start(draft, ClockKind::Contact, Subject::Ticket, from, None);
     }
-    match steps.ticket.kind() {
-        Kind::Complaint => start(steps, ClockKind::Answer, Subject::Ticket, from, None),
+    match draft.ticket.kind() {
+        Kind::Complaint => start(draft, ClockKind::Answer, Subject::Ticket, from, None),
         // Facts may have come while an import's clocks slept, or before a finding reopened it.
-        Kind::Fault if steps.ticket.fault.service_up.is_some() => {}
-        Kind::Fault => start(steps, ClockKind::Repair, Subject::Ticket, from, None),
-        Kind::Install if steps.ticket.install.is_activated() => {}
+        Kind::Fault if draft.ticket.fault.service_up.is_some() => {}
+        Kind::Fault => start(draft, ClockKind::Repair, Subject::Ticket, from, None),
+        Kind::Install if draft.ticket.install.is_activated() => {}
         Kind::Install => {
-            let promised = steps.ticket.intake.install.and_then(|order| order.promised_on);
+            let promised = draft.ticket.intake.install.and_then(|order| order.promised_on);
             // An import or a reopening never fires a false breach: a promise that has passed is not started again.
             let promised = promised.filter(|day| *day >= calendar::local_date(from));
-            let entry = entry(steps, ClockKind::Activation, Subject::Ticket);
+            let entry = entry(draft, ClockKind::Activation, Subject::Ticket);
             let target = entry.map(|entry| entry.target_for(promised));
-            start(steps, ClockKind::Activation, Subject::Ticket, from, target);
+            start(draft, ClockKind::Activation, Subject::Ticket, from, target);
         }
     }
 }
 
 /// Arrears were paid: service must be back in time, unless it is back, or the clock runs, already.
-fn arrears_paid(steps: &mut Steps<'_>, at: Timestamp) {
-    let running = steps.ticket.clock(ClockKind::Restore, Subject::Ticket).is_some_and(Clock::is_live);
+fn arrears_paid(draft: &mut Draft<'_>, at: Timestamp) {
+    let running = draft.ticket.clock(ClockKind::Restore, Subject::Ticket).is_some_and(Clock::is_live);
     if !running {
-        start(steps, ClockKind::Restore, Subject::Ticket, at, None);
-        if let Some((up, _)) = steps.ticket.fault.service_up.filter(|(up, _)| *up >= at) {
-            meet(steps, ClockKind::Restore, Subject::Ticket, up);
+        start(draft, ClockKind::Restore, Subject::Ticket, at, None);
+        if let Some((up, _)) = draft.ticket.fault.service_up.filter(|(up, _)| *up >= at) {
+            meet(draft, ClockKind::Restore, Subject::Ticket, up);
         }
     }
 }
 
-fn start_outside(steps: &mut Steps<'_>, request: &intake::OutsideRequest, from: Timestamp) {
+fn start_outside(draft: &mut Draft<'_>, request: &intake::OutsideRequest, from: Timestamp) {
     let due = request.due.map(Target::Moment);
-    start(steps, ClockKind::Outside, Subject::Request(request.request), from, due);
+    start(draft, ClockKind::Outside, Subject::Request(request.request), from, due);
 }
 
 /// Outside clocks from now on, after an import or a reopening: a body's deadline that has passed is not started again.
-fn start_outside_again(steps: &mut Steps<'_>) {
-    let now = steps.at();
-    for request in steps.ticket.requests.clone().iter().filter(|request| request.is_owed()) {
+fn start_outside_again(draft: &mut Draft<'_>) {
+    let now = draft.at();
+    for request in draft.ticket.requests.clone().iter().filter(|request| request.is_owed()) {
         let due = request.outside.due.filter(|due| *due > now).map(Target::Moment);
-        start(steps, ClockKind::Outside, Subject::Request(request.outside.request), now, due);
+        start(draft, ClockKind::Outside, Subject::Request(request.outside.request), now, due);
     }
 }
 
@@ -444,8 +441,8 @@ pub(crate) fn policy_of<'p>(policy: &'p Policy, ticket: &Ticket) -> &'p Policy {
 }
 
 /// The entry for a clock of this ticket.
-pub(crate) fn entry<'p>(steps: &Steps<'p>, kind: ClockKind, subject: Subject) -> Option<&'p policy::Entry> {
-    entry_of(policy_of(steps.context.policy, &steps.ticket), &steps.ticket, kind, subject)
+pub(crate) fn entry<'p>(draft: &Draft<'p>, kind: ClockKind, subject: Subject) -> Option<&'p policy::Entry> {
+    entry_of(policy_of(draft.context.policy, &draft.ticket), &draft.ticket, kind, subject)
 }
 
 /// The entry that an edition has for a clock of a ticket.
@@ -470,20 +467,20 @@ pub(crate) fn entry_of<'p>(
 
 /// Starts a clock under the policy in force, or under a target that somebody promised or set.
 pub(crate) fn start(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     kind: ClockKind,
     subject: Subject,
     from: Timestamp,
     target: Option<Target>,
 ) {
-    let entry = entry(steps, kind, subject);
+    let entry = entry(draft, kind, subject);
     let Some(target) = target.or_else(|| entry.map(|entry| entry.target)) else { return };
     let warn_percent = entry.map_or(calendar::WARN_PERCENT, |entry| entry.warn_percent);
-    let Deadline { due, warn_at, provisional } = deadline(target, from, warn_percent, steps.context.calendar);
-    let clock = ClockNo(next_number(steps.ticket.clocks.len()));
+    let Deadline { due, warn_at, provisional } = deadline(target, from, warn_percent, draft.context.calendar);
+    let clock = ClockNo(next_number(draft.ticket.clocks.len()));
     let pauses = entry.map(|entry| entry.pauses.clone()).unwrap_or_default();
     // A clock that starts while the ticket stands still stands still with it.
-    let paused = steps.ticket.pause.as_ref().is_some_and(|pause| pauses.contains(&pause.code));
+    let paused = draft.ticket.pause.as_ref().is_some_and(|pause| pauses.contains(&pause.code));
     let event = Event::Started(Box::new(Start {
         clock,
         kind,
@@ -496,50 +493,50 @@ pub(crate) fn start(
         pauses,
         article: entry.and_then(|entry| entry.article.clone()),
         provisional,
-        policy: policy_of(steps.context.policy, &steps.ticket).version.clone(),
-        calendar: steps.context.calendar.version.clone(),
+        policy: policy_of(draft.context.policy, &draft.ticket).version.clone(),
+        calendar: draft.context.calendar.version.clone(),
     }));
-    steps.push(event);
+    draft.push(event);
     if paused {
-        steps.push(Event::Paused { clock });
+        draft.push(Event::Paused { clock });
     }
 }
 
 /// Meets the live clock of this kind, or withdraws its breach where the fact proves on time.
-fn meet(steps: &mut Steps<'_>, kind: ClockKind, subject: Subject, at: Timestamp) {
-    let Some(clock) = steps.ticket.clocks.iter().rev().find(|clock| clock.is(kind, subject)) else { return };
+fn meet(draft: &mut Draft<'_>, kind: ClockKind, subject: Subject, at: Timestamp) {
+    let Some(clock) = draft.ticket.clocks.iter().rev().find(|clock| clock.is(kind, subject)) else { return };
     let number = clock.start.clock;
     let on_time = at <= clock.start.due;
     match clock.status {
-        Status::Running if on_time => steps.push(Event::Met { clock: number, at }),
+        Status::Running if on_time => draft.push(Event::Met { clock: number, at }),
         // It stood still, so it is not late; a clock that stands still meets no deadline it could miss.
-        Status::Paused { .. } => steps.push(Event::Met { clock: number, at }),
-        Status::Running => steps.push(Event::Breached { clock: number, due: clock.start.due }),
+        Status::Paused { .. } => draft.push(Event::Met { clock: number, at }),
+        Status::Running => draft.push(Event::Breached { clock: number, due: clock.start.due }),
         Status::Breached { withdrawn: false } if on_time => {
-            steps.push(Event::BreachWithdrawn { clock: number, at });
+            draft.push(Event::BreachWithdrawn { clock: number, at });
         }
         Status::Breached { .. } | Status::Met { .. } | Status::Cancelled => {}
     }
 }
 
-fn cancel(steps: &mut Steps<'_>, which: impl Fn(&Clock) -> bool) {
-    let live = steps.ticket.clocks.iter().filter(|clock| clock.is_live() && which(clock));
+fn cancel(draft: &mut Draft<'_>, which: impl Fn(&Clock) -> bool) {
+    let live = draft.ticket.clocks.iter().filter(|clock| clock.is_live() && which(clock));
     let numbers: Vec<_> = live.map(|clock| clock.start.clock).collect();
     for clock in numbers {
-        steps.push(Event::Cancelled { clock });
+        draft.push(Event::Cancelled { clock });
     }
 }
 
 /// Moves a live clock's due moment forward to an earlier one that a merged ticket had; starts one that only it had.
-fn take_over(steps: &mut Steps<'_>, kind: ClockKind, due: Timestamp) {
-    let now = steps.at();
-    match steps.ticket.clock(kind, Subject::Ticket) {
+fn take_over(draft: &mut Draft<'_>, kind: ClockKind, due: Timestamp) {
+    let now = draft.at();
+    match draft.ticket.clock(kind, Subject::Ticket) {
         Some(clock) if clock.is_live() && due < clock.start.due => {
             let event = restated(clock, due);
-            steps.push(event);
+            draft.push(event);
         }
         Some(_) => {}
-        None if due > now => start(steps, kind, Subject::Ticket, now, Some(Target::Moment(due))),
+        None if due > now => start(draft, kind, Subject::Ticket, now, Some(Target::Moment(due))),
         None => {}
     }
 }

@@ -1,34 +1,14 @@
 //! Money owed to customers, in fen: accrued → approved → paid or credited (domain.md section 7).
 
-use serde::{Deserialize, Serialize};
-
+use crate::checks::{listed, named};
 use crate::ids::{DueNo, EventId};
 use crate::meta::Meta;
 use crate::rejection::{Problem, Rejection};
-use crate::state::{Ticket, index, next_number};
-use crate::steps::{Steps, listed, named};
+use crate::ticket::draft::Draft;
+use crate::ticket::state::{Ticket, index, next_number};
 
-/// Why money is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DueReason {
-    /// 条例 31: 1 % of the fees for each calendar day late.
-    LateInstall,
-    /// 条例 32: the rent of each begun day of the outage.
-    LateRepair,
-    /// The operator's own promise.
-    Promise,
-}
-
-/// How money reached the customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settlement {
-    /// Paid out.
-    Paid,
-    /// Credited to the next bill.
-    Credited,
-}
+// Where this was before; until every user names where it is.
+pub use crate::words::{DueReason, Settlement};
 
 /// What happened to dues.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,11 +102,11 @@ fn change(ticket: &mut Ticket, due: DueNo, change: impl FnOnce(&mut Due)) {
     }
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::Accrue { reason, amount_fen, because } => {
             // An end stops accrual; what accrued stays owed.
-            steps.open()?;
+            draft.open()?;
             if amount_fen == 0 {
                 return Err(Rejection::invalid("amount_fen", Problem::Required));
             }
@@ -134,29 +114,29 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
                 return Err(Rejection::invalid("because", Problem::Required));
             }
             listed("because", &because)?;
-            steps.own_events(&because)?;
-            let due = DueNo(next_number(steps.ticket.dues.len()));
-            steps.push(Event::Accrued { due, reason, amount_fen, because });
+            draft.own_events(&because)?;
+            let due = DueNo(next_number(draft.ticket.dues.len()));
+            draft.push(Event::Accrued { due, reason, amount_fen, because });
         }
         Command::Approve { due } => {
-            if !find(steps, due)?.approved {
-                steps.push(Event::Approved { due });
+            if !find(draft, due)?.approved {
+                draft.push(Event::Approved { due });
             }
         }
         Command::Settle { due, settlement, reference } => {
             named("reference", &reference)?;
-            let found = find(steps, due)?;
+            let found = find(draft, due)?;
             if !found.approved {
                 return Err(Rejection::DueNotApproved { due });
             }
             if found.settled.is_none() {
-                steps.push(Event::Settled { due, settlement, reference });
+                draft.push(Event::Settled { due, settlement, reference });
             }
         }
     }
     Ok(())
 }
 
-fn find<'s>(steps: &'s Steps<'_>, due: DueNo) -> Result<&'s Due, Rejection> {
-    index(due.0).and_then(|index| steps.ticket.dues.get(index)).ok_or(Rejection::UnknownDue { due })
+fn find<'s>(draft: &'s Draft<'_>, due: DueNo) -> Result<&'s Due, Rejection> {
+    index(due.0).and_then(|index| draft.ticket.dues.get(index)).ok_or(Rejection::UnknownDue { due })
 }

@@ -4,20 +4,19 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Channel, Command, Event, Fact, FirstOwner, Intake, Kind, OutsideRequest, TakenOver};
-use crate::actor::Role;
+use super::{Command, Event, Fact, FirstOwner, Intake, OutsideRequest, TakenOver};
 use crate::calendar::local_date;
-use crate::contact::Request;
-use crate::custody::Custody;
+use crate::checks::{LIST_MAX, NAME_BYTES_MAX, bounded, listed, named, registered, required};
 use crate::ids::{EventId, RequestNo, TicketId};
 use crate::meta::{Context, Meta};
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{End, FactKind, FactRecord, Round, Ticket, next_number};
-use crate::steps::{
-    LIST_MAX, NAME_BYTES_MAX, Steps, attachment, bounded, listed, named, registered, required,
-};
-use crate::{fault, install, ticket};
+use crate::ticket::contact::Request;
+use crate::ticket::custody::Custody;
+use crate::ticket::draft::{Draft, attachment};
+use crate::ticket::state::{End, FactKind, FactRecord, Round, Ticket, next_number};
+use crate::ticket::{self, fault, install};
+use crate::words::{Channel, Kind, Role};
 
 /// The channels of outside bodies, to which receipts are owed.
 const BODIES: [Channel; 6] = [
@@ -37,7 +36,7 @@ pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
         revision: meta.revision,
         last_recorded_at: meta.recorded_at,
         first_recorded_at: meta.recorded_at,
-        stage: crate::chain::Stage::Investigate,
+        stage: crate::words::Stage::Investigate,
         ended: None,
         reopened: 0,
         opened_round: 1,
@@ -172,8 +171,8 @@ pub(crate) fn take_in(
         command: context.command,
         fingerprint: context.fingerprint,
     };
-    let steps = Steps::first(begin(&intake, &meta), &event.into(), &meta, context);
-    Ok(steps.finish())
+    let draft = Draft::first(begin(&intake, &meta), &event.into(), &meta, context);
+    Ok(draft.finish())
 }
 
 fn check(intake: &Intake, imported: bool, context: &Context<'_>) -> Result<(), Rejection> {
@@ -269,66 +268,66 @@ fn outside(
     Ok(())
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::TakeIn { .. } => return Err(Rejection::TicketExists),
         Command::AddOutsideRequest { body, number, handed_over_at, due } => {
-            steps.open()?;
-            let handed_over_at = handed_over_at.unwrap_or(steps.at());
-            outside(body, &number, handed_over_at, due, steps.context)?;
+            draft.open()?;
+            let handed_over_at = handed_over_at.unwrap_or(draft.at());
+            outside(body, &number, handed_over_at, due, draft.context)?;
             let same = |known: &&Request| known.outside.body == body && known.outside.number == number;
-            if let Some(known) = steps.ticket.requests.iter().find(same) {
+            if let Some(known) = draft.ticket.requests.iter().find(same) {
                 if known.outside.due == due {
                     return Ok(());
                 }
                 return Err(Rejection::invalid("request.number", Problem::Twice(number)));
             }
-            if steps.ticket.requests.len() >= LIST_MAX {
+            if draft.ticket.requests.len() >= LIST_MAX {
                 return Err(Rejection::invalid("request.number", Problem::TooMany(LIST_MAX)));
             }
-            let request = RequestNo(next_number(steps.ticket.requests.len()));
+            let request = RequestNo(next_number(draft.ticket.requests.len()));
             let request = OutsideRequest { request, body, number, handed_over_at, due };
-            steps.push(Event::OutsideRequestAdded { request });
+            draft.push(Event::OutsideRequestAdded { request });
         }
         Command::Attach { attachment: new } => {
-            steps.open()?;
+            draft.open()?;
             attachment("attachment.reference", &new)?;
-            steps.push(Event::Attached { attachment: new });
+            draft.push(Event::Attached { attachment: new });
         }
         Command::ChangeFirstOwner { to, reason } => {
-            steps.open()?;
+            draft.open()?;
             required("reason", &reason)?;
-            first_owner(&to, steps.context)?;
-            if *steps.ticket.first_owner() != to {
-                steps.push(Event::FirstOwnerChanged { to, reason });
+            first_owner(&to, draft.context)?;
+            if *draft.ticket.first_owner() != to {
+                draft.push(Event::FirstOwnerChanged { to, reason });
             }
         }
         Command::CorrectFact { corrects, fact, occurred_at, reason } => {
-            correct(steps, corrects, fact, occurred_at, reason)?;
+            correct(draft, corrects, fact, occurred_at, reason)?;
         }
         Command::ReceiveMerge { from, requests, deadlines } => {
-            receive_merge(steps, from, requests, deadlines)?;
+            receive_merge(draft, from, requests, deadlines)?;
         }
         Command::JoinProblem { problem } => {
-            steps.open()?;
-            match steps.ticket.problem {
+            draft.open()?;
+            match draft.ticket.problem {
                 Some(known) if known == problem => {}
                 Some(_) => return Err(Rejection::InAnotherProblem),
-                None => steps.push(Event::ProblemJoined { problem }),
+                None => draft.push(Event::ProblemJoined { problem }),
             }
         }
         Command::LinkNotice { notice } => {
-            steps.open()?;
-            if steps.ticket.kind() != Kind::Fault {
+            draft.open()?;
+            if draft.ticket.kind() != Kind::Fault {
                 return Err(Rejection::WrongKind);
             }
-            if !steps.ticket.notices.contains(&notice) {
-                steps.push(Event::NoticeLinked { notice });
+            if !draft.ticket.notices.contains(&notice) {
+                draft.push(Event::NoticeLinked { notice });
             }
         }
         Command::FileFinding { finding } => {
             required("finding", &finding)?;
-            steps.push(Event::FindingFiled { finding });
+            draft.push(Event::FindingFiled { finding });
         }
     }
     Ok(())
@@ -336,60 +335,60 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
 
 /// A fact is corrected by the department that recorded it, or a supervisor; what a certificate rests on is not.
 fn correct(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     corrects: EventId,
     fact: Fact,
     occurred_at: Option<Timestamp>,
     reason: Sealed,
 ) -> Result<(), Rejection> {
     required("reason", &reason)?;
-    let record = steps.ticket.facts.get(&corrects).ok_or(Rejection::NoSuchFact)?.clone();
+    let record = draft.ticket.facts.get(&corrects).ok_or(Rejection::NoSuchFact)?.clone();
     let FactRecord { unit, role, kind, occurred_at: recorded } = record;
-    let actor = &steps.context.actor;
+    let actor = &draft.context.actor;
     if actor.role != Role::Supervisor && (actor.role != role || actor.unit != unit) {
         return Err(Rejection::NotYours {
             whose: format!("{unit}, which recorded the fact, or a supervisor"),
         });
     }
-    if steps.ticket.ended.as_ref().is_some_and(|ended| ended.how == End::Closed) {
+    if draft.ticket.ended.as_ref().is_some_and(|ended| ended.how == End::Closed) {
         return Err(Rejection::CertificateRestsOnIt);
     }
     match &fact {
         Fact::Fault(fact) => fault::check(fact)?,
         Fact::Install(_) => {}
-        Fact::Category { category: path } => category(path, steps.ticket.kind(), steps.context)?,
+        Fact::Category { category: path } => category(path, draft.ticket.kind(), draft.context)?,
     }
     if !fact.kind().corrects(kind) {
         return Err(Rejection::invalid("fact", Problem::Unfit("the event recorded another fact")));
     }
     // The reason is the evidence. A correction that names no moment leaves it as it was.
-    let occurred_at = steps.fact_time(Some(occurred_at.unwrap_or(recorded)), true)?;
-    steps.push(Event::FactCorrected { corrects, fact, occurred_at, reason });
+    let occurred_at = draft.fact_time(Some(occurred_at.unwrap_or(recorded)), true)?;
+    draft.push(Event::FactCorrected { corrects, fact, occurred_at, reason });
     Ok(())
 }
 
 /// Takes over what a merged ticket leaves: requests that this one does not know yet, and earlier deadlines.
 fn receive_merge(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     from: TicketId,
     requests: Vec<OutsideRequest>,
     deadlines: Vec<TakenOver>,
 ) -> Result<(), Rejection> {
     // Owed is owed: a ticket that ended in between takes the receipts over too. One that was merged on itself cannot.
-    if matches!(&steps.ticket.ended, Some(ended) if matches!(ended.how, End::Merged(_))) {
+    if matches!(&draft.ticket.ended, Some(ended) if matches!(ended.how, End::Merged(_))) {
         return Err(Rejection::CannotMerge);
     }
-    if steps.ticket.merged_from.contains(&from) {
+    if draft.ticket.merged_from.contains(&from) {
         return Ok(());
     }
-    let first = next_number(steps.ticket.requests.len());
+    let first = next_number(draft.ticket.requests.len());
     let unknown = requests.into_iter().filter(|new| {
         let same = |known: &Request| (known.outside.body, &known.outside.number) == (new.body, &new.number);
-        !steps.ticket.requests.iter().any(same)
+        !draft.ticket.requests.iter().any(same)
     });
     let numbered = (first..).zip(unknown);
     let requests = numbered.map(|(number, request)| OutsideRequest { request: RequestNo(number), ..request });
     let requests = requests.collect();
-    steps.push(Event::MergeReceived { from, requests, deadlines });
+    draft.push(Event::MergeReceived { from, requests, deadlines });
     Ok(())
 }

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
-use crate::clock::{self, PauseCode};
+use crate::checks::{bounded, required};
 use crate::ids::{AppointmentNo, EventId};
-use crate::intake::Kind;
 use crate::meta::Meta;
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{FactKind, Ticket, index, next_number};
-use crate::steps::{Steps, bounded, required};
+use crate::ticket::clock;
+use crate::ticket::draft::Draft;
+use crate::ticket::state::{FactKind, Ticket, index, next_number};
+use crate::words::{Kind, PauseCode};
+
+// Where this was before; until every user names where it is.
+pub use crate::words::{Milestone, Outcome};
 
 /// What the customer ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,34 +25,6 @@ pub struct Order {
     pub fees_fen: u64,
     /// The date promised to the customer.
     pub promised_on: Option<Date>,
-}
-
-/// The way of an install; each follows the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Milestone {
-    /// The order was accepted.
-    Accepted,
-    /// The place was surveyed.
-    Surveyed,
-    /// Line and ports were assigned.
-    ResourcesAssigned,
-    /// A technician was there.
-    Visited,
-    /// The service works.
-    Activated,
-}
-
-/// What came of an appointment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Kept.
-    Kept,
-    /// Missed by the operator: penalty.
-    MissedByOperator,
-    /// Missed by the customer: the clocks that honour it pause.
-    MissedByCustomer,
 }
 
 /// A fact about an install.
@@ -278,32 +253,32 @@ fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
     }
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
-    steps.open()?;
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
+    draft.open()?;
     match command {
         Command::RecordFact { fact, occurred_at, evidence } => {
-            record_fact(steps, fact, occurred_at, evidence)
+            record_fact(draft, fact, occurred_at, evidence)
         }
         Command::MakeAppointment { from, until } => {
-            slot(steps, from, until)?;
-            let appointment = AppointmentNo(next_number(steps.ticket.install.appointments.len()));
-            steps.push(Event::AppointmentMade { appointment, from, until });
+            slot(draft, from, until)?;
+            let appointment = AppointmentNo(next_number(draft.ticket.install.appointments.len()));
+            draft.push(Event::AppointmentMade { appointment, from, until });
             Ok(())
         }
         Command::Reschedule { appointment, from, until, reason } => {
             required("reason", &reason)?;
-            slot(steps, from, until)?;
+            slot(draft, from, until)?;
             let known =
-                steps.ticket.install.get(appointment).ok_or(Rejection::UnknownAppointment { appointment })?;
+                draft.ticket.install.get(appointment).ok_or(Rejection::UnknownAppointment { appointment })?;
             if known.outcome == Some(Outcome::Kept) {
                 return Err(Rejection::AppointmentEnded { appointment });
             }
             let waited = known.outcome == Some(Outcome::MissedByCustomer);
-            steps.push(Event::AppointmentRescheduled { appointment, from, until, reason });
+            draft.push(Event::AppointmentRescheduled { appointment, from, until, reason });
             // The customer chose again: what paused for the customer goes on.
-            if waited && steps.ticket.pause.as_ref().is_some_and(|pause| pause.code == PauseCode::Customer) {
-                let now = steps.at();
-                clock::resume(steps, now, false);
+            if waited && draft.ticket.pause.as_ref().is_some_and(|pause| pause.code == PauseCode::Customer) {
+                let now = draft.at();
+                clock::resume(draft, now, false);
             }
             Ok(())
         }
@@ -311,32 +286,32 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
 }
 
 fn record_fact(
-    steps: &mut Steps<'_>,
+    draft: &mut Draft<'_>,
     fact: Fact,
     occurred_at: Option<Timestamp>,
     evidence: Option<Sealed>,
 ) -> Result<(), Rejection> {
     let proof = evidence.clone().filter(|text| !text.is_empty());
     evidence.iter().try_for_each(|evidence| bounded("evidence", evidence))?;
-    let occurred_at = steps.fact_time(occurred_at, proof.is_some())?;
+    let occurred_at = draft.fact_time(occurred_at, proof.is_some())?;
     match &fact {
         Fact::MilestoneReached { milestone } => {
-            if steps.ticket.kind() != Kind::Install {
+            if draft.ticket.kind() != Kind::Install {
                 return Err(Rejection::WrongKind);
             }
-            let reached = &steps.ticket.install.milestones;
+            let reached = &draft.ticket.install.milestones;
             if reached.contains_key(milestone) {
                 return Ok(());
             }
             if MILESTONES.iter().any(|earlier| earlier < milestone && !reached.contains_key(earlier)) {
                 return Err(Rejection::MilestoneOutOfOrder);
             }
-            steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+            draft.push(Event::FactRecorded { fact, occurred_at, evidence });
         }
         Fact::AppointmentEnded { appointment, outcome } => {
             let (appointment, outcome) = (*appointment, *outcome);
             let known =
-                steps.ticket.install.get(appointment).ok_or(Rejection::UnknownAppointment { appointment })?;
+                draft.ticket.install.get(appointment).ok_or(Rejection::UnknownAppointment { appointment })?;
             match known.outcome {
                 Some(already) if already == outcome => return Ok(()),
                 Some(_) => return Err(Rejection::AppointmentEnded { appointment }),
@@ -347,14 +322,14 @@ fn record_fact(
             }
             let Some(proof) = proof.filter(|_| outcome != Outcome::Kept) else {
                 if outcome == Outcome::Kept {
-                    steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+                    draft.push(Event::FactRecorded { fact, occurred_at, evidence });
                     return Ok(());
                 }
                 return Err(Rejection::invalid("evidence", Problem::Required));
             };
-            steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+            draft.push(Event::FactRecorded { fact, occurred_at, evidence });
             if outcome == Outcome::MissedByCustomer {
-                pause_for_customer(steps, proof);
+                pause_for_customer(draft, proof);
             }
         }
     }
@@ -362,8 +337,8 @@ fn record_fact(
 }
 
 /// The clocks pause for a customer who was absent, unless they stand still, or breached, already.
-fn pause_for_customer(steps: &mut Steps<'_>, proof: Sealed) {
-    match clock::pause(steps, PauseCode::Customer, proof, None, None) {
+fn pause_for_customer(draft: &mut Draft<'_>, proof: Sealed) {
+    match clock::pause(draft, PauseCode::Customer, proof, None, None) {
         Ok(()) => {}
         Err(refused) => debug_assert!(
             matches!(
@@ -375,8 +350,8 @@ fn pause_for_customer(steps: &mut Steps<'_>, proof: Sealed) {
     }
 }
 
-fn slot(steps: &Steps<'_>, from: Timestamp, until: Timestamp) -> Result<(), Rejection> {
-    if from <= steps.at() {
+fn slot(draft: &Draft<'_>, from: Timestamp, until: Timestamp) -> Result<(), Rejection> {
+    if from <= draft.at() {
         return Err(Rejection::invalid("from", Problem::NotInFuture));
     }
     if until <= from {

@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::actor::Role;
-use crate::chain::{Answer, Attempt, FeedbackPassed, Stage};
-use crate::clock::{Clock, Escalation, Pause};
-use crate::contact::Request;
-use crate::custody::Custody;
-use crate::fault::FaultState;
-use crate::gate::{Gate, Measure};
 use crate::ids::{
     AppointmentNo, EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId,
 };
-use crate::install::{InstallState, Milestone, Outcome};
-use crate::intake::{FirstOwner, Intake, Kind};
 pub use crate::memory::{Done, Memory};
 use crate::meta::Meta;
-use crate::money::Due;
-use crate::order::Order;
-use crate::verdict::Verdict;
+use crate::ticket::chain::Attempt;
+use crate::ticket::clock::{Clock, Escalation, Pause};
+use crate::ticket::contact::Request;
+use crate::ticket::custody::Custody;
+use crate::ticket::fault::FaultState;
+use crate::ticket::gate::Measure;
+use crate::ticket::install::InstallState;
+use crate::ticket::intake::{FirstOwner, Intake};
+use crate::ticket::money::Due;
+use crate::ticket::order::Order;
+use crate::ticket::verdict::Verdict;
+use crate::words::{Answer, FeedbackPassed, Gate, Kind, Milestone, Outcome, Role, Stage};
 
 /// How a ticket ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,7 +264,7 @@ impl Ticket {
     /// Whether 110 handed it over or it is part of a declared mass outage.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        use crate::intake::Channel::Police110;
+        use crate::words::Channel::Police110;
         self.intake.mass_outage
             || self.intake.channel == Police110
             || self.requests.iter().any(|request| request.outside.body == Police110)

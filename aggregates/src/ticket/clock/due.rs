@@ -8,15 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::run::Clock;
-use super::{ClockKind, Event, Rung, Subject};
+use super::{Event, Subject};
 use crate::calendar::{self, Calendar, Deadline};
-use crate::chain::Stage;
 use crate::ids::{ClockNo, EscalationNo, VerdictNo};
-use crate::order::Order;
 use crate::policy::Policy;
-use crate::state::{Ticket, next_number};
-use crate::steps::Steps;
-use crate::verdict;
+use crate::ticket::draft::Draft;
+use crate::ticket::order::Order;
+use crate::ticket::state::{Ticket, next_number};
+use crate::ticket::verdict;
+use crate::words::{ClockKind, Rung, Stage};
 
 /// Something that happens by itself. At one moment steps happen in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,27 +148,30 @@ pub(super) fn outstanding(ticket: &Ticket, clock: &Clock) -> bool {
         Subject::Order(order) => ticket.order(order).is_some_and(Order::is_open),
         Subject::Ticket => start.kind != ClockKind::Contact,
         Subject::Request(_) if !ticket.is_open() => false,
-        Subject::Request(request) => ticket.request(request).is_some_and(crate::contact::Request::is_owed),
+        Subject::Request(request) => {
+            ticket.request(request).is_some_and(crate::ticket::contact::Request::is_owed)
+        }
     };
     latest && current && ticket.is_open()
 }
 
 /// Lets everything happen that is due by now, in the order of its moments.
-pub(crate) fn fall_due(steps: &mut Steps<'_>) {
-    let (policy, calendar, now) = (steps.context.policy, steps.context.calendar, steps.at());
+pub(crate) fn fall_due(draft: &mut Draft<'_>) {
+    let (policy, calendar, now) = (draft.context.policy, draft.context.calendar, draft.at());
     loop {
-        let due = next_step(&steps.ticket, policy, calendar).filter(|due| due.from <= now);
+        let due = next_step(&draft.ticket, policy, calendar).filter(|due| due.from <= now);
         let Some(DueStep { from, step }) = due else { return };
         match step {
-            Step::Resume => super::decide::resume(steps, from, true),
-            Step::Final(verdict) => verdict::become_final(steps, verdict),
+            Step::Resume => super::decide::resume(draft, from, true),
+            Step::Final(verdict) => verdict::become_final(draft, verdict),
             Step::Restate(number) | Step::Warn(number) | Step::Breach(number) | Step::Rung(number, _) => {
-                let clock = crate::state::index(number.0).and_then(|index| steps.ticket.clocks.get(index));
-                let Some(event) = clock.and_then(|clock| happens(&steps.ticket, clock, step, from, calendar))
+                let clock =
+                    crate::ticket::state::index(number.0).and_then(|index| draft.ticket.clocks.get(index));
+                let Some(event) = clock.and_then(|clock| happens(&draft.ticket, clock, step, from, calendar))
                 else {
                     return;
                 };
-                steps.push(event);
+                draft.push(event);
             }
         }
     }

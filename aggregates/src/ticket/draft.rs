@@ -2,31 +2,17 @@
 
 use jiff::Timestamp;
 
-use crate::actor::Role;
-use crate::chain::Stage;
-use crate::clock;
-use crate::ids::{EmployeeId, EventId, OrderNo};
-use crate::intake::Attachment;
+use crate::checks::{named, registered};
+use crate::ids::{EventId, OrderNo};
 use crate::meta::{Context, Meta};
-use crate::order::Order;
 use crate::rejection::{Missing, Problem, Rejection};
-use crate::sealed::Sealed;
-use crate::state::Ticket;
-use crate::ticket::{self, Event};
+use crate::ticket::intake::Attachment;
+use crate::ticket::order::Order;
+use crate::ticket::state::Ticket;
+use crate::ticket::{self, Event, clock};
+use crate::words::{Role, Stage};
 
-/// The largest sealed text, in bytes of plain text.
-pub const TEXT_BYTES_MAX: usize = 65_536;
-
-/// The largest identifier, reference or name in the clear, in bytes.
-pub const NAME_BYTES_MAX: usize = 256;
-
-/// The longest list that one command may bring.
-pub const LIST_MAX: usize = 100;
-
-/// The sealing's own bytes, beside the text.
-const TAG_BYTES: usize = 16;
-
-pub(crate) struct Steps<'a> {
+pub(crate) struct Draft<'a> {
     pub(crate) ticket: Ticket,
     pub(crate) context: &'a Context<'a>,
     events: Vec<Event>,
@@ -34,25 +20,25 @@ pub(crate) struct Steps<'a> {
     fallen_due: usize,
 }
 
-impl<'a> Steps<'a> {
+impl<'a> Draft<'a> {
     /// Begins a decision on a ticket with what has fallen due by now.
     pub(crate) fn begin(ticket: Ticket, context: &'a Context<'a>) -> Self {
-        let mut steps = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
-        clock::fall_due(&mut steps);
-        if steps.ticket.dormant && context.actor.role.is_department() && steps.ticket.is_open() {
-            clock::wake(&mut steps);
+        let mut draft = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
+        clock::fall_due(&mut draft);
+        if draft.ticket.dormant && context.actor.role.is_department() && draft.ticket.is_open() {
+            clock::wake(&mut draft);
         }
-        steps.fallen_due = steps.events.len();
-        steps
+        draft.fallen_due = draft.events.len();
+        draft
     }
 
     /// Begins a ticket with its first event.
     pub(crate) fn first(ticket: Ticket, event: &Event, meta: &Meta, context: &'a Context<'a>) -> Self {
-        let mut steps = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
-        ticket::apply(&mut steps.ticket, event, meta);
-        steps.events.push(event.clone());
-        clock::follow(&mut steps, event, None);
-        steps
+        let mut draft = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
+        ticket::apply(&mut draft.ticket, event, meta);
+        draft.events.push(event.clone());
+        clock::follow(&mut draft, event, None);
+        draft
     }
 
     /// The events. A command that changed nothing by itself leaves what fell due to the timer.
@@ -169,7 +155,7 @@ impl<'a> Steps<'a> {
         self.no_part(|part| part.handled || part.judged)
     }
 
-    fn no_part(&self, counts: impl Fn(&crate::state::Part) -> bool) -> Result<(), Rejection> {
+    fn no_part(&self, counts: impl Fn(&crate::ticket::state::Part) -> bool) -> Result<(), Rejection> {
         let actor = &self.context.actor;
         if !actor.role.is_system() && self.ticket.people.get(&actor.id).is_some_and(counts) {
             return Err(Rejection::OwnWork);
@@ -210,66 +196,7 @@ pub(crate) fn out_of_turn(now: Stage, needed: Stage) -> Rejection {
     Rejection::OutOfTurn { now, needed, missing }
 }
 
-pub(crate) fn registered(context: &Context<'_>, field: &'static str, unit: &str) -> Result<(), Rejection> {
-    if context.policy.unit(unit).is_some() {
-        return Ok(());
-    }
-    Err(Rejection::invalid(field, Problem::NotRegistered(unit.to_owned())))
-}
-
-/// A sealed text that must be there.
-pub(crate) fn required(field: &'static str, text: &Sealed) -> Result<(), Rejection> {
-    if text.is_empty() {
-        return Err(Rejection::invalid(field, Problem::Required));
-    }
-    bounded(field, text)
-}
-
-/// A sealed text that is not too long.
-pub(crate) fn bounded(field: &'static str, text: &Sealed) -> Result<(), Rejection> {
-    if text.ciphertext.len() > TEXT_BYTES_MAX + TAG_BYTES {
-        return Err(Rejection::invalid(field, Problem::TooLong(TEXT_BYTES_MAX)));
-    }
-    Ok(())
-}
-
-/// A name or reference in the clear that must be there.
-pub(crate) fn named(field: &'static str, text: &str) -> Result<(), Rejection> {
-    if text.trim().is_empty() {
-        return Err(Rejection::invalid(field, Problem::Required));
-    }
-    if text.len() > NAME_BYTES_MAX {
-        return Err(Rejection::invalid(field, Problem::TooLong(NAME_BYTES_MAX)));
-    }
-    Ok(())
-}
-
 /// A recording or document is kept somewhere.
 pub(crate) fn attachment(field: &'static str, attachment: &Attachment) -> Result<(), Rejection> {
     named(field, &attachment.reference)
-}
-
-/// A list that is not too long.
-pub(crate) fn listed<T>(field: &'static str, list: &[T]) -> Result<(), Rejection> {
-    if list.len() > LIST_MAX { Err(Rejection::invalid(field, Problem::TooMany(LIST_MAX))) } else { Ok(()) }
-}
-
-/// A longer text in the clear, without personal data, that must be there.
-pub(crate) fn described(field: &'static str, text: &str) -> Result<(), Rejection> {
-    if text.trim().is_empty() {
-        return Err(Rejection::invalid(field, Problem::Required));
-    }
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(Rejection::invalid(field, Problem::TooLong(TEXT_BYTES_MAX)));
-    }
-    Ok(())
-}
-
-/// People who did work, at least one.
-pub(crate) fn people(field: &'static str, people: &[EmployeeId]) -> Result<(), Rejection> {
-    if people.is_empty() {
-        return Err(Rejection::invalid(field, Problem::Required));
-    }
-    listed(field, people)?;
-    people.iter().try_for_each(|person| named(field, person.as_str()))
 }

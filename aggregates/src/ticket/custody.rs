@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::chain::Stage;
-use crate::clock::PauseCode;
 use crate::ids::UnitId;
-use crate::order::Status;
 use crate::ticket::Ticket;
+use crate::ticket::order::Status;
+use crate::words::{PauseCode, Stage};
 
 /// Who has a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

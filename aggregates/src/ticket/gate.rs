@@ -1,58 +1,20 @@
 //! The five gates 五不放过, the measures behind the third, and the certificate (domain.md section 6).
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
-use crate::actor::Role;
 use crate::calendar::local_date;
-use crate::chain::{FeedbackPassed, Stage};
+use crate::checks::required;
 use crate::ids::{DueNo, EventId, MeasureNo, ProblemId, UnitId};
-use crate::install::Milestone;
 use crate::meta::Meta;
-use crate::order::MeasurePlan;
 use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{Ticket, index, next_number};
-use crate::steps::{Steps, required};
+use crate::ticket::draft::Draft;
+use crate::ticket::order::MeasurePlan;
+use crate::ticket::state::{Ticket, index, next_number};
+use crate::words::{FeedbackPassed, Milestone, Role, Stage};
 
-/// One of five conditions without which a ticket never closes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gate {
-    /// 原因不明不放过: a recorded cause.
-    CauseKnown,
-    /// 问题不解决不放过: feedback passed, service proved, dues paid.
-    ProblemSolved,
-    /// 服务不改善不放过: a measure carried out, or none needed.
-    ServiceImproved,
-    /// 责任不查清不放过: final verdicts for all involved units.
-    ResponsibilitySettled,
-    /// 处罚不落实不放过: each penalty carried out.
-    PenaltyCarriedOut,
-}
-
-impl Gate {
-    /// The five, in order.
-    pub const ALL: [Self; 5] = [
-        Self::CauseKnown,
-        Self::ProblemSolved,
-        Self::ServiceImproved,
-        Self::ResponsibilitySettled,
-        Self::PenaltyCarriedOut,
-    ];
-
-    /// The gate's name as it stands in errors and lists.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CauseKnown => "cause_known",
-            Self::ProblemSolved => "problem_solved",
-            Self::ServiceImproved => "service_improved",
-            Self::ResponsibilitySettled => "responsibility_settled",
-            Self::PenaltyCarriedOut => "penalty_carried_out",
-        }
-    }
-}
+// Where this was before; until every user names where it is.
+pub use crate::words::Gate;
 
 /// How a gate stood when the ticket closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,36 +271,36 @@ pub(crate) fn certify(ticket: &Ticket) -> Result<Certificate, Rejection> {
     })
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
-    steps.open()?;
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
+    draft.open()?;
     match command {
         Command::PlanMeasure { plan: wanted } => {
-            let wanted = check_plan(steps, wanted)?;
-            plan(steps, wanted);
+            let wanted = check_plan(draft, wanted)?;
+            plan(draft, wanted);
         }
         Command::CarryOutMeasure { measure, evidence } => {
             required("evidence", &evidence)?;
-            let found = index(measure.0).and_then(|index| steps.ticket.measures.get(index));
+            let found = index(measure.0).and_then(|index| draft.ticket.measures.get(index));
             let found = found.ok_or(Rejection::UnknownMeasure { measure })?;
-            if steps.context.actor.role == Role::Unit {
-                steps.own_unit(&found.owner)?;
+            if draft.context.actor.role == Role::Unit {
+                draft.own_unit(&found.owner)?;
             }
             if found.carried_out.is_none() {
-                steps.push(Event::MeasureCarriedOut { measure, evidence });
+                draft.push(Event::MeasureCarriedOut { measure, evidence });
             }
         }
         Command::NoMeasureNeeded { reason } => {
             required("reason", &reason)?;
-            if steps.ticket.no_measure.is_none() {
-                steps.push(Event::NoMeasureNeeded { reason });
+            if draft.ticket.no_measure.is_none() {
+                draft.push(Event::NoMeasureNeeded { reason });
             }
         }
         Command::ServeMeasure { problem, action } => {
-            if steps.ticket.problem != Some(problem) {
+            if draft.ticket.problem != Some(problem) {
                 return Err(Rejection::NotInProblem);
             }
-            if steps.ticket.served.is_none() {
-                steps.push(Event::MeasureServed { problem, action });
+            if draft.ticket.served.is_none() {
+                draft.push(Event::MeasureServed { problem, action });
             }
         }
         Command::Waive { gate, reason } => {
@@ -346,29 +308,29 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
             if matches!(gate, Gate::ProblemSolved | Gate::ResponsibilitySettled) {
                 return Err(Rejection::NeverWaived { gate });
             }
-            if steps.ticket.waived.contains_key(&gate) {
+            if draft.ticket.waived.contains_key(&gate) {
                 return Ok(());
             }
-            steps.between(Stage::Inspect, Stage::Close)?;
-            steps.no_part_at_all()?;
-            steps.push(Event::Waived { gate, reason });
+            draft.between(Stage::Inspect, Stage::Close)?;
+            draft.no_part_at_all()?;
+            draft.push(Event::Waived { gate, reason });
         }
     }
     Ok(())
 }
 
 /// A measure has an owner in the register and a date that has not passed.
-pub(crate) fn check_plan(steps: &Steps<'_>, plan: MeasurePlan) -> Result<MeasurePlan, Rejection> {
+pub(crate) fn check_plan(draft: &Draft<'_>, plan: MeasurePlan) -> Result<MeasurePlan, Rejection> {
     required("measure.text", &plan.text)?;
-    steps.registered("measure.owner", plan.owner.as_str())?;
-    if plan.due_on < local_date(steps.at()) {
+    draft.registered("measure.owner", plan.owner.as_str())?;
+    if plan.due_on < local_date(draft.at()) {
         return Err(Rejection::invalid("measure.due_on", Problem::NotInFuture));
     }
     Ok(plan)
 }
 
-pub(crate) fn plan(steps: &mut Steps<'_>, plan: MeasurePlan) {
-    let measure = MeasureNo(next_number(steps.ticket.measures.len()));
+pub(crate) fn plan(draft: &mut Draft<'_>, plan: MeasurePlan) {
+    let measure = MeasureNo(next_number(draft.ticket.measures.len()));
     let MeasurePlan { text, owner, due_on } = plan;
-    steps.push(Event::MeasurePlanned { measure, text, owner, due_on });
+    draft.push(Event::MeasurePlanned { measure, text, owner, due_on });
 }

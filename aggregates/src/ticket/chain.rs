@@ -2,14 +2,17 @@
 //! (domain.md section 3). No stage is skipped.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::gate::{Certificate, Gate};
 use crate::ids::{EmployeeId, OrderNo, TicketId, UnitId, VerdictNo};
-use crate::intake::Attachment;
-use crate::order::NewOrder;
 use crate::sealed::Sealed;
-use crate::verdict::Finding;
+use crate::ticket::gate::Certificate;
+use crate::ticket::intake::Attachment;
+use crate::ticket::order::NewOrder;
+use crate::ticket::verdict::Finding;
+use crate::words::Gate;
+
+// Where this was before; until every user names where it is.
+pub use crate::words::{Answer, FeedbackPassed, Ground, ReopenCause, RoundCause, Stage};
 
 mod decide;
 mod ends;
@@ -18,56 +21,7 @@ mod fold;
 pub(crate) use decide::{check_cause, decide};
 pub(crate) use fold::apply;
 
-/// A stage of the chain. The ticket is in it until its completing event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// 调查, completed by `Investigated`.
-    Investigate,
-    /// 派单, completed by `Dispatched`.
-    Dispatch,
-    /// 答复, completed by the lead's `OrderReplied`.
-    Reply,
-    /// 反馈, completed by satisfied feedback or one of the two ways around.
-    Feedback,
-    /// 检查, completed by a passed `Inspected`.
-    Inspect,
-    /// 上报, completed by `Reported`.
-    Report,
-    /// 考核, completed by `Assessed`.
-    Assess,
-    /// The ticket waits here until the five gates hold, then `Closed`.
-    Close,
-}
-
 impl Stage {
-    /// Every stage in order.
-    pub const ALL: [Self; 8] = [
-        Self::Investigate,
-        Self::Dispatch,
-        Self::Reply,
-        Self::Feedback,
-        Self::Inspect,
-        Self::Report,
-        Self::Assess,
-        Self::Close,
-    ];
-
-    /// The stage's name as it stands in errors and lists.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Investigate => "investigate",
-            Self::Dispatch => "dispatch",
-            Self::Reply => "reply",
-            Self::Feedback => "feedback",
-            Self::Inspect => "inspect",
-            Self::Report => "report",
-            Self::Assess => "assess",
-            Self::Close => "close",
-        }
-    }
-
     /// The department that owes the stage; in reply it is the lead's unit instead.
     #[must_use]
     pub fn department(self) -> &'static str {
@@ -102,44 +56,6 @@ pub struct NamedUnit {
     pub reason: Sealed,
 }
 
-/// What the customer answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// 满意. The only answer that passes.
-    Satisfied,
-    /// 基本满意.
-    BasicallySatisfied,
-    /// 不满意.
-    Dissatisfied,
-}
-
-/// On what ground a never-satisfied ticket was concluded 无理诉求.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ground {
-    /// The demand is beyond law or contract.
-    BeyondLawOrContract,
-    /// The customer refused the remedy offered.
-    RemedyRefused,
-    /// Abuse.
-    Abuse,
-}
-
-/// Why a round was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RoundCause {
-    /// The customer was less than satisfied.
-    NotSatisfied,
-    /// An inspection failed.
-    InspectionFailed,
-    /// Assessment lacked facts.
-    FactsLacking,
-    /// The ticket was reopened.
-    Reopened,
-}
-
 /// The inspector's judgement of one gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
@@ -149,18 +65,6 @@ pub struct Judgement {
     pub passed: bool,
     /// What the judgement rests on.
     pub evidence: Sealed,
-}
-
-/// Why a ticket was reopened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReopenCause {
-    /// The customer came back within 30 days about the same.
-    CustomerReturned,
-    /// A call-back of the daily draw 抽查 failed.
-    DrawFailed,
-    /// An auditor's finding, by a supervisor.
-    AuditFinding,
 }
 
 /// What happened on the chain.
@@ -439,18 +343,6 @@ pub struct MergeEvidence {
     pub same_customer: bool,
     /// It is about the same service.
     pub same_service: bool,
-}
-
-/// How feedback was passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeedbackPassed {
-    /// The customer is satisfied.
-    Satisfied,
-    /// Unreachable; never counts as satisfied.
-    Unreachable,
-    /// Concluded; counts as dissatisfied everywhere.
-    Concluded,
 }
 
 /// An attempt to reach the customer.

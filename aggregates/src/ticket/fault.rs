@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
+use crate::checks::{bounded, named, required};
 use crate::ids::EventId;
-use crate::intake::Kind;
 use crate::meta::Meta;
 use crate::rejection::{Missing, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{FactKind, Ticket};
-use crate::steps::{Steps, bounded, named, required};
+use crate::ticket::draft::Draft;
+use crate::ticket::state::{FactKind, Ticket};
+use crate::words::Kind;
 
 /// A fact about a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,16 +170,16 @@ fn set(ticket: &mut Ticket, fact: &Fact, occurred_at: Timestamp, by: EventId) {
     }
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     let Command::RecordFact { fact, occurred_at, evidence } = command;
-    steps.open()?;
-    if steps.ticket.kind() != Kind::Fault {
+    draft.open()?;
+    if draft.ticket.kind() != Kind::Fault {
         return Err(Rejection::WrongKind);
     }
     check(&fact)?;
     evidence.iter().try_for_each(|evidence| bounded("evidence", evidence))?;
-    let occurred_at = steps.fact_time(occurred_at, evidence.as_ref().is_some_and(|text| !text.is_empty()))?;
-    steps.push(Event::FactRecorded { fact, occurred_at, evidence });
+    let occurred_at = draft.fact_time(occurred_at, evidence.as_ref().is_some_and(|text| !text.is_empty()))?;
+    draft.push(Event::FactRecorded { fact, occurred_at, evidence });
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 //! Clocks 时限: which events start, meet, pause and cancel them (domain.md section 4).
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::calendar::Target;
-use crate::chain::Stage;
 use crate::ids::{ClockNo, EscalationNo, OrderNo, RequestNo};
-use crate::intake::Attachment;
 use crate::sealed::Sealed;
+use crate::ticket::intake::Attachment;
+use crate::words::Stage;
+
+// Where this was before; until every user names where it is.
+pub use crate::words::{ClockKind, PauseCode, Rung};
 
 mod correct;
 mod decide;
@@ -20,69 +22,6 @@ pub use due::{DueStep, Step, next_step, next_steps};
 pub use run::{Clock, Escalation, Pause, Status};
 pub(crate) use run::{apply, entry, follow, outside_or_statutory, restated, start, wake};
 
-/// The clocks of domain.md section 4's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClockKind {
-    /// From entering a stage to its completing event.
-    Stage,
-    /// From issue to reply.
-    Order,
-    /// From intake to the first talk with the customer.
-    Contact,
-    /// Complaints: from intake to the first feedback that reached the customer.
-    Answer,
-    /// Faults: from intake to service up.
-    Repair,
-    /// Installs: from intake to activated.
-    Activation,
-    /// From payment of arrears to service up.
-    Restore,
-    /// From hand-over by an outside body to the final receipt.
-    Outside,
-    /// From intake to feedback passed.
-    Ticket,
-    /// From feedback passed to closed.
-    Closing,
-    /// Statutory: when the customer may appeal to the regulator.
-    Appealable,
-}
-
-impl ClockKind {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
-        Self::Stage,
-        Self::Order,
-        Self::Contact,
-        Self::Answer,
-        Self::Repair,
-        Self::Activation,
-        Self::Restore,
-        Self::Outside,
-        Self::Ticket,
-        Self::Closing,
-        Self::Appealable,
-    ];
-
-    /// The kind's name as it stands in policies and lists.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stage => "stage",
-            Self::Order => "order",
-            Self::Contact => "contact",
-            Self::Answer => "answer",
-            Self::Repair => "repair",
-            Self::Activation => "activation",
-            Self::Restore => "restore",
-            Self::Outside => "outside",
-            Self::Ticket => "ticket",
-            Self::Closing => "closing",
-            Self::Appealable => "appealable",
-        }
-    }
-}
-
 /// What a clock is about, beside its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -94,36 +33,6 @@ pub enum Subject {
     Order(OrderNo),
     /// An outside body's request.
     Request(RequestNo),
-}
-
-/// Why a ticket stands still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PauseCode {
-    /// The customer asked for it or was absent.
-    Customer,
-    /// Somebody else's part, for instance a landlord's consent.
-    ThirdParty,
-    /// Force majeure.
-    ForceMajeure,
-    /// No resources; the ticket stays with its unit.
-    Resources,
-}
-
-/// The ladder 催办 → 催办通知书 → 通报批评 → 挂牌督办 → 约谈.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rung {
-    /// 催办, at the warning.
-    Urge,
-    /// 催办通知书, on the next working day after due, 09:00.
-    Notice,
-    /// 通报批评, 5 working days later.
-    Criticism,
-    /// 挂牌督办, 10 working days later.
-    Listed,
-    /// 约谈, 15 working days later.
-    Interview,
 }
 
 /// Everything fixed when a clock starts.

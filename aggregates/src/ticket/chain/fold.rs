@@ -1,12 +1,12 @@
 //! How events move a ticket along the chain.
 
-use super::{Answer, Attempt, Cause, Event, FeedbackPassed, NamedUnit, ReopenCause, Stage};
-use crate::gate::Gate;
+use super::{Attempt, Cause, Event, NamedUnit};
 use crate::ids::EventId;
 use crate::meta::Meta;
-use crate::order::Status;
-use crate::state::{End, Ended, Round, Ticket};
-use crate::verdict;
+use crate::ticket::order::Status;
+use crate::ticket::state::{End, Ended, Round, Ticket};
+use crate::ticket::verdict;
+use crate::words::{Answer, FeedbackPassed, Gate, ReopenCause, Stage};
 
 pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     match event {
@@ -53,7 +53,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 ticket.round.inspection = Some(meta.id);
                 ticket.stage = Stage::Report;
             }
-            if meta.actor.role == crate::actor::Role::Rule && ticket.measures.is_empty() {
+            if meta.actor.role == crate::words::Role::Rule && ticket.measures.is_empty() {
                 // The standing rule's inspection says that routine work needs no measure.
                 ticket.no_measure = ticket.no_measure.or(Some(meta.id));
             }

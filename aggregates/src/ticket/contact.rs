@@ -1,41 +1,19 @@
 //! Talking with the customer, and answering outside bodies (domain.md sections 2 and 3).
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use crate::checks::{bounded, named, required};
 use crate::ids::{EventId, RequestNo};
-use crate::intake::{Attachment, Kind, OutsideRequest};
 use crate::meta::Meta;
 use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
-use crate::state::{End, Ticket, index};
-use crate::steps::{Steps, attachment, bounded, named, required};
+use crate::ticket::draft::{Draft, attachment};
+use crate::ticket::intake::{Attachment, OutsideRequest};
+use crate::ticket::state::{End, Ticket, index};
+use crate::words::Kind;
 
-/// Why the customer and the desk talked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContactReason {
-    /// 催单: the customer asks for speed.
-    Urge,
-    /// The customer adds something.
-    Supplement,
-    /// The customer asks how it stands.
-    Question,
-    /// We called the customer.
-    Callback,
-}
-
-/// What a receipt says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReceiptKind {
-    /// How it stands; owed is owed still.
-    Interim,
-    /// The answer.
-    Final,
-    /// The answer after a reopening.
-    Supplementary,
-}
+// Where this was before; until every user names where it is.
+pub use crate::words::{ContactReason, ReceiptKind};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,48 +165,48 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     }
 }
 
-pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Rejection> {
+pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::ContactCustomer { reason, gm_hotline, said, answer, recording, occurred_at } => {
-            steps.open()?;
+            draft.open()?;
             required("said", &said)?;
             answer.iter().try_for_each(|answer| bounded("answer", answer))?;
             recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
-            let occurred_at = steps.fact_time(occurred_at, recording.is_some())?;
+            let occurred_at = draft.fact_time(occurred_at, recording.is_some())?;
             let urge = reason == ContactReason::Urge;
             if gm_hotline && !urge {
                 return Err(Rejection::invalid("gm_hotline", Problem::Unfit("only an urge has it")));
             }
-            steps.push(Event::CustomerContacted { reason, gm_hotline, said, answer, recording, occurred_at });
-            let urges = steps.ticket.urges;
-            if urge && (gm_hotline || urges == steps.context.policy.constants.urges_to_supervisor) {
-                steps.push(Event::UrgeEscalated { urges });
+            draft.push(Event::CustomerContacted { reason, gm_hotline, said, answer, recording, occurred_at });
+            let urges = draft.ticket.urges;
+            if urge && (gm_hotline || urges == draft.context.policy.constants.urges_to_supervisor) {
+                draft.push(Event::UrgeEscalated { urges });
             }
         }
         Command::NotifyDelay { expected_at, reason, recording, occurred_at } => {
-            steps.open()?;
+            draft.open()?;
             required("reason", &reason)?;
             recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
-            if steps.ticket.kind() == Kind::Complaint {
+            if draft.ticket.kind() == Kind::Complaint {
                 return Err(Rejection::WrongKind);
             }
-            let occurred_at = steps.fact_time(occurred_at, recording.is_some())?;
+            let occurred_at = draft.fact_time(occurred_at, recording.is_some())?;
             if expected_at <= occurred_at {
                 return Err(Rejection::invalid("expected_at", Problem::NotInFuture));
             }
-            steps.push(Event::DelayNotified { expected_at, reason, recording, occurred_at });
+            draft.push(Event::DelayNotified { expected_at, reason, recording, occurred_at });
         }
         // Owed is owed: receipts are recorded after the end too.
         Command::RecordReceipt { request, kind, content, reference } => {
             required("content", &content)?;
             named("reference", &reference)?;
-            let known = steps.ticket.request(request).ok_or(Rejection::UnknownRequest { request })?;
+            let known = draft.ticket.request(request).ok_or(Rejection::UnknownRequest { request })?;
             // A merged ticket's receipts are the other ticket's to give.
-            if steps.ticket.ended.as_ref().is_some_and(|ended| matches!(ended.how, End::Merged(_))) {
+            if draft.ticket.ended.as_ref().is_some_and(|ended| matches!(ended.how, End::Merged(_))) {
                 return Err(Rejection::TicketEnded);
             }
-            let replied = steps.ticket.lead_replied_since(1);
-            let replied_again = steps.ticket.lead_replied_since(steps.ticket.opened_round);
+            let replied = draft.ticket.lead_replied_since(1);
+            let replied_again = draft.ticket.lead_replied_since(draft.ticket.opened_round);
             match kind {
                 ReceiptKind::Interim => {}
                 ReceiptKind::Final if !replied => return Err(Rejection::NoReplyYet),
@@ -240,7 +218,7 @@ pub(crate) fn decide(steps: &mut Steps<'_>, command: Command) -> Result<(), Reje
                 ReceiptKind::Supplementary if !replied_again => return Err(Rejection::NoReplyYet),
                 ReceiptKind::Supplementary => {}
             }
-            steps.push(Event::ReceiptRecorded { request, kind, content, reference });
+            draft.push(Event::ReceiptRecorded { request, kind, content, reference });
         }
     }
     Ok(())
