@@ -55,7 +55,7 @@ pub struct Outcome {
     pub events: u64,
     /// Acknowledged and not there, or not where the answer said.
     pub lost: u64,
-    /// Carried out more than once.
+    /// WrappedKeys out more than once.
     pub twice: u64,
     /// Whether the log verified after the last kill.
     pub verified: bool,

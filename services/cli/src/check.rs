@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use duban_log::disk::{Disk, RealDisk};
-use duban_server::signing::PublicKey;
+use duban_vault::signing::PublicKey;
 use serde::Serialize;
 
 use crate::afar;

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use duban_server::signing::PublicKey;
+use duban_vault::signing::PublicKey;
 use serde::Serialize;
 use uuid::Uuid;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use duban_server::keys::KeysError;
-use duban_server::keys::rotate::{self, Checked, Rotated};
+use duban_vault::keys::rotate::{self, RotationSummary};
+use duban_vault::keys::{self, CheckSummary, KeysError};
 use serde::Serialize;
 
 use crate::args::{Data, Master, Output};
@@ -87,9 +87,9 @@ fn failed(error: KeysError) -> Failure {
 fn check(args: &CheckArgs, output: Output) -> Result<Done, Failure> {
     let progress = Progress::new("keys", "keys", 0);
     let told = |done, total| progress.set(done, total);
-    let checked = rotate::check(&args.data.data, args.master.master_key.as_deref(), &told).map_err(failed)?;
+    let checked = keys::check(&args.data.data, args.master.master_key.as_deref(), &told).map_err(failed)?;
     drop(progress);
-    let Checked { keys, erased, damaged } = checked;
+    let CheckSummary { keys, erased, damaged } = checked;
     let ok = damaged.is_empty();
     let damaged: Vec<_> = damaged.iter().map(ToString::to_string).collect();
     match output {
@@ -113,7 +113,7 @@ fn rotate(args: &RotateArgs, output: Output) -> Result<Done, Failure> {
     let told = |done, total| progress.set(done, total);
     let rotated = rotate::rotate(&data.data, master.master_key.as_deref(), new_master_key.as_deref(), &told);
     drop(progress);
-    let Rotated { keys, erased } = rotated.map_err(failed)?;
+    let RotationSummary { keys, erased } = rotated.map_err(failed)?;
     let master_key = new_master_key.as_ref();
     match output {
         Output::Json => output::json(&RotateAnswer { ok: true, keys, erased, master_key })?,

@@ -11,7 +11,7 @@ use duban_log::{
     SegmentedLog,
 };
 use duban_server::config::Url;
-use duban_server::keys::Carried;
+use duban_vault::keys::WrappedKeys;
 use serde::Serialize;
 
 use crate::afar::{self, is_afar};
@@ -268,8 +268,8 @@ async fn customers(log: &dyn EventLog) -> Result<Vec<CustomerId>, Failure> {
 
 async fn carry_keys(from: &Keys, to: &Keys, customers: &[CustomerId]) -> Result<(u64, u64), Failure> {
     let carried = match from {
-        Keys::In(data) => Carried::from_directory(data),
-        Keys::Beside(registers) => Carried::from_registers(registers, customers).await,
+        Keys::In(data) => WrappedKeys::from_directory(data),
+        Keys::Beside(registers) => WrappedKeys::from_registers(registers, customers).await,
     };
     let carried = carried.map_err(Failure::broken)?;
     let (keys, erased) = carried.counts();

@@ -18,8 +18,8 @@ use duban_log::tamper::{Deed, Files, Skill, Victim, Way};
 use duban_log::{EventLog, Expected, Options, SegmentedLog};
 use duban_server::days::Days;
 use duban_server::runner::{Bounds, Rules, Runner};
-use duban_server::signing::{PublicKey, SigningKey};
 use duban_server::time::VirtualClock;
+use duban_vault::signing::{PublicKey, SigningKey};
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub enum TamperError {
     Directory(#[from] std::io::Error),
     /// The key.
     #[error(transparent)]
-    Key(#[from] duban_server::signing::SigningError),
+    Key(#[from] duban_vault::signing::SigningError),
     /// The log is not whole before anybody tampers with it, or no day is closed in it.
     #[error("the log that was to be tampered with is not whole: {0}")]
     NotWhole(String),
@@ -104,7 +104,7 @@ pub async fn run(
     plan: Plan,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Report, TamperError> {
-    let key = SigningKey::throw_away()?;
+    let key = SigningKey::ephemeral()?;
     let public = key.public();
     write(dir, plan, key).await?;
     let disk: Arc<dyn Disk> = Arc::new(Files::copy(&RealDisk::open(dir)?)?);

@@ -21,13 +21,13 @@ use duban_aggregates::office::{hex, unhex};
 use duban_log::backup::{Copied, Copy, Piece, backup_on};
 use duban_log::disk::{Disk, RealDisk};
 use duban_log::{Head, Position};
+use duban_vault::keys::KeysError;
+use duban_vault::keys::backup::{self as key_files, KeyFile};
+use duban_vault::keys::write_whole;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::restore::{RestoreError, Restored, restore};
-use crate::keys::KeysError;
-use crate::keys::copy::{self, KeyFile};
-use crate::keys::rotate::write_whole;
 
 const MANIFEST: &str = "backup.json";
 /// Where a backup has begun and no list says yet what it holds.
@@ -223,7 +223,7 @@ impl Manifest {
 
     /// Whether something in it is secret by itself.
     fn holds_secrets(&self) -> bool {
-        self.keys.iter().any(|file| copy::SECRETS.contains(&file.file.as_str()))
+        self.keys.iter().any(|file| key_files::SECRETS.contains(&file.file.as_str()))
     }
 }
 
@@ -254,9 +254,9 @@ pub fn backup(
     // What the last one left undone, if it was cut short.
     match &before {
         Some(before) if next_counts(&keys, before).map_err(failed("read", &keys_dir))? => {
-            copy::settle(&keys, &names(before)).map_err(failed("finish", &keys_dir))?;
+            key_files::commit(&keys, &names(before)).map_err(failed("finish", &keys_dir))?;
         }
-        Some(_) | None => copy::abandon(&keys).map_err(failed("clear", &keys_dir))?,
+        Some(_) | None => key_files::discard_staged(&keys).map_err(failed("clear", &keys_dir))?,
     }
 
     let open = |dir: &Path| RealDisk::open(dir).map_err(failed("open", dir));
@@ -267,11 +267,11 @@ pub fn backup(
     let copied = backup_on(&source, &dest, known.as_ref(), told)?;
     let Copied { copy: copy_of_log, kept_segments, kept_bytes, written_bytes } = copied;
 
-    let files = copy::take(&data.join("keys"), with_secrets)?;
-    copy::lay_ready(&keys, &files).map_err(failed("write", &keys_dir))?;
+    let files = key_files::read_for_backup(&data.join("keys"), with_secrets)?;
+    key_files::stage(&keys, &files).map_err(failed("write", &keys_dir))?;
     let manifest = Manifest::of(&copy_of_log, &files, now);
     commit(&root, &manifest).map_err(failed("write", &to.join(MANIFEST)))?;
-    copy::settle(&keys, &names(&manifest)).map_err(failed("finish", &keys_dir))?;
+    key_files::commit(&keys, &names(&manifest)).map_err(failed("finish", &keys_dir))?;
     let with_secrets = manifest.holds_secrets();
     Ok(BackedUp { manifest, kept_segments, kept_bytes, written_bytes, with_secrets })
 }
@@ -321,7 +321,7 @@ fn names(manifest: &Manifest) -> Vec<String> {
 /// Whether the files that lie ready are those that the list names: it was cut short after the list was put in place.
 fn next_counts(keys: &dyn Disk, manifest: &Manifest) -> io::Result<bool> {
     for file in &manifest.keys {
-        if let Some(next) = copy::read(keys, &copy::next_name(&file.file))?
+        if let Some(next) = key_files::read_whole(keys, &key_files::staged_name(&file.file))?
             && sha256(&next) != file.sha256
         {
             return Ok(false);

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use duban_vault::seal::Sealer;
 
 use crate::drain::Drain;
 use crate::runner::Runner;
-use crate::seal::Sealer;
 
 /// What a server gives to what runs beside it.
 #[derive(Clone)]

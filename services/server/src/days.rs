@@ -11,6 +11,7 @@ use std::time::Duration;
 use duban_aggregates::calendar::{add_days, local_date, start_of_day};
 use duban_aggregates::office::{self, Command, DayHead, Office};
 use duban_log::{Direction, Filter, Head, Position, Recorded, StreamTree, leaf_hash};
+use duban_vault::signing::SigningKey;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::sync::{Mutex, watch};
@@ -18,7 +19,6 @@ use tokio::time::Instant;
 
 use crate::drain::Drain;
 use crate::runner::{Ask, RunError, Runner};
-use crate::signing::SigningKey;
 
 /// Events read at a time.
 const READ_EVENTS: usize = 1_024;

@@ -22,6 +22,7 @@ use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::{chain, clock, gate, intake};
 use duban_codec::{Lineage, types};
 use duban_log::{Delivery, Direction, Filter, Position, Recorded, Registers};
+use duban_vault::seal::Sealer;
 use futures::StreamExt;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -30,7 +31,6 @@ use self::checkpoint::Checkpoint;
 use self::together::Together;
 use crate::drain::Drain;
 use crate::runner::{Answer, Ask, RunError, Runner};
-use crate::seal::Sealer;
 
 /// Streams whose events are reacted to at once. One stream's events are reacted to in their order.
 const AT_ONCE: usize = 32;

@@ -1,6 +1,5 @@
 //! The whole server, put together: opened, served, stopped. The command line, the demo and the tests start the same one.
 
-mod erasures;
 mod ground;
 mod router;
 
@@ -11,8 +10,13 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use duban_aggregates::actor::Actor;
+use duban_codec::types;
 use duban_log::{Direction, EventLog, Filter, Options, Position, Registers, SegmentedLog};
 use duban_projections::FoldError;
+use duban_vault::erasures;
+use duban_vault::keys::{KeyStore, KeysError};
+use duban_vault::seal::Sealer;
+use duban_vault::signing::{SigningError, SigningKey};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -26,13 +30,10 @@ use crate::days::Days;
 use crate::drain::{self, Drain, Ended};
 use crate::grpc::Api;
 use crate::identity::{IdentityError, TokenIssuer, Verifier};
-use crate::keys::{KeyStore, KeysError};
 use crate::lease::{self, Lease};
 use crate::reactions::Reactions;
 use crate::rules::{self, RulesError};
 use crate::runner::{Bounds, Rules, Runner};
-use crate::seal::Sealer;
-use crate::signing::{SigningError, SigningKey};
 use crate::stream::{StreamServer, Streams};
 use crate::time::{Clock, Floored, SystemClock};
 use crate::timers::Timers;
@@ -457,7 +458,7 @@ async fn open_on(config: &Config, ground: Ground) -> Result<Opened, ServeError> 
     let data = &config.data;
     std::fs::create_dir_all(data).map_err(|source| ServeError::Directory { path: data.clone(), source })?;
     let Ground { log, registers } = ground;
-    let keys = KeyStore::open_afar(Arc::clone(&registers), data, config.master_key.as_deref()).await?;
+    let keys = KeyStore::open_remote(Arc::clone(&registers), data, config.master_key.as_deref()).await?;
     let signing = SigningKey::load_or_make(data, config.signing_key.as_deref())?;
     if config.signing_key.is_none() {
         tracing::warn!(
@@ -555,7 +556,7 @@ async fn hear(shared: bool, runner: Arc<Runner>, after: Option<Position>, drain:
 
 async fn erase(shared: bool, log: Arc<dyn EventLog>, sealer: Sealer, drain: Drain) {
     if shared {
-        erasures::follow(&*log, &sealer, &drain).await;
+        erasures::follow(&*log, types::CUSTOMER_ERASED, &sealer, drain.started()).await;
     }
 }
 

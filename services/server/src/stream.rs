@@ -13,11 +13,11 @@ mod token;
 use std::sync::Arc;
 
 use duban_log::{Delivery, EventLog, Filter, Position};
+use duban_vault::seal::Sealer;
 use tokio::sync::{Semaphore, watch};
 
 use crate::drain::Drain;
 use crate::identity::Verifier;
-use crate::seal::Sealer;
 
 use self::batches::Batches;
 pub use self::service::StreamServer;

@@ -28,12 +28,20 @@ fn dependencies_point_one_way() {
         ("duban-proto", &[]),
         ("duban-aggregates", &[]),
         ("duban-log", &[]),
+        ("duban-vault", &["duban-aggregates", "duban-log"]),
         ("duban-fake-kurrentdb", &[]),
         ("duban-codec", &["duban-proto", "duban-aggregates"]),
         ("duban-projections", &["duban-proto", "duban-aggregates", "duban-codec", "duban-log"]),
         (
             "duban-server",
-            &["duban-proto", "duban-aggregates", "duban-codec", "duban-log", "duban-projections"],
+            &[
+                "duban-proto",
+                "duban-aggregates",
+                "duban-codec",
+                "duban-log",
+                "duban-vault",
+                "duban-projections",
+            ],
         ),
     ];
     let needed = needed(&metadata());

@@ -10,10 +10,10 @@ use duban_proto::api::v1::subscribe_request::From;
 use duban_proto::api::v1::{StreamFilter, StreamNews, SubscribeRequest};
 use duban_proto::event::v1::event::Payload;
 use duban_proto::event::v1::{self as pb, Stage, TicketKind};
-use duban_server::signing::{PUBLIC_FILE, PublicKey};
 use duban_tests::badges::Who;
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
+use duban_vault::signing::{PUBLIC_FILE, PublicKey};
 use serde_json::Value;
 use tonic::{Code, Request, Status};
 
@@ -113,11 +113,8 @@ async fn days_are_closed_at_midnight_and_after_downtime_and_their_heads_hold_the
     assert_eq!(verify(&data, &[], 0)["proven"], 0, "nobody answers for a log but who is outside of it");
 
     // A head by another key, one that was altered, and one of another history.
-    std::fs::write(
-        at("other.pub"),
-        duban_server::signing::SigningKey::throw_away().unwrap().public().to_pem(),
-    )
-    .unwrap();
+    std::fs::write(at("other.pub"), duban_vault::signing::SigningKey::ephemeral().unwrap().public().to_pem())
+        .unwrap();
     let refused = verify(&data, &["--key", &at("other.pub")], 1);
     assert!(refused["damage"]["reason"].as_str().unwrap().contains("none of those given"), "{refused}");
     let mut altered = verified["signed_head"].clone();

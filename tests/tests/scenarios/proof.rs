@@ -13,10 +13,10 @@ use duban_log::{EventLog, Options, Reader, SegmentedLog};
 use duban_proto::event::v1::{Stage, TicketKind};
 use duban_server::days::Days;
 use duban_server::runner::{Bounds, Rules, Runner};
-use duban_server::signing::{KEY_FILE, PUBLIC_FILE, PublicKey, SigningKey};
 use duban_server::time::VirtualClock;
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
+use duban_vault::signing::{KEY_FILE, PUBLIC_FILE, PublicKey, SigningKey};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -94,7 +94,7 @@ async fn a_closed_ticket_is_exported_beside_the_server_and_checked_with_nothing_
     std::fs::write(&file, b"\xFF\xFE").unwrap();
     assert_eq!(refused(&file)["ok"], false);
     let other = elsewhere.path().join("other.pub");
-    std::fs::write(&other, SigningKey::throw_away().unwrap().public().to_pem()).unwrap();
+    std::fs::write(&other, SigningKey::ephemeral().unwrap().public().to_pem()).unwrap();
     answer(&["check-export", text(&later), "--key", text(&other)], 1);
     for wrong in [&["check-export", text(&later)][..], &["check-export", text(&data), "--key", text(&public)]]
     {

@@ -13,8 +13,8 @@ use duban_aggregates::policy::Policy;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::{self, Command, Event};
 use duban_log::{Direction, EventLog, Expected, Filter, Reader, StreamName};
-use duban_server::keys::{KeyStore, KeysError};
 use duban_server::time::{Clock, SystemClock};
+use duban_vault::keys::{KeyStore, KeysError};
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use duban_log::tree::{Frontier, Hash};
 use duban_log::{Direction, Error, EventLog, Filter, Place, Report, StreamName, StreamTree, leaf_hash};
-use duban_server::signing::PublicKey;
+use duban_vault::signing::PublicKey;
 
 use super::audit::{Against, Audit, Claimed, Days, Found, claimed};
 use super::heads::Kept;

@@ -12,7 +12,7 @@ use duban_codec::types;
 use duban_log::disk::Disk;
 use duban_log::tree::{Frontier, Hash};
 use duban_log::{Error, Place, Report, StreamTree, View, scan_sound};
-use duban_server::signing::PublicKey;
+use duban_vault::signing::PublicKey;
 use serde::Serialize;
 
 use super::heads::Kept;

@@ -6,7 +6,7 @@ use duban_aggregates::office::DayHead;
 use duban_codec::{CodecError, Parts, stored_payload};
 use duban_log::Tip;
 use duban_log::tree::{self, Hash};
-use duban_server::signing::PublicKey;
+use duban_vault::signing::PublicKey;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use duban_aggregates::rejection::{Problem, Rejection};
 use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::{fault, install};
 use duban_server::runner::RunError;
-use duban_server::seal::Sealer;
+use duban_vault::seal::Sealer;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};

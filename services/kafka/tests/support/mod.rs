@@ -15,10 +15,10 @@ use duban_log::{Direction, EventLog, Expected, Filter, MemoryLog, NewEvent, Reco
 use duban_server::beside::Host;
 use duban_server::config::Kafka as Config;
 use duban_server::drain::Drain;
-use duban_server::keys::KeyStore;
 use duban_server::runner::{Aggregate, Bounds, Rules, Runner};
-use duban_server::seal::Sealer;
 use duban_server::time::VirtualClock;
+use duban_vault::keys::KeyStore;
+use duban_vault::seal::Sealer;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::mocking::MockCluster;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use duban_log::Damage;
 use duban_log::backup::restore_on;
 use duban_log::disk::{Disk, RealDisk};
+use duban_vault::keys::backup::{self as key_files, SECRETS};
+use duban_vault::keys::write_whole;
 
 use super::{MANIFEST, Manifest, ManifestError, NamedFile, Told, sha256};
-use crate::keys::copy::{self, SECRETS};
-use crate::keys::rotate::write_whole;
 
 /// In a directory that is being restored.
 const MARK: &str = "restoring";
@@ -155,7 +155,7 @@ fn put_keys(from: &Path, manifest: &Manifest, to: &RealDisk) -> Result<(), Resto
     for file in &manifest.keys {
         let bytes = whole(&source, file, from)?;
         if file.file == CUSTOMERS {
-            copy::sound(&bytes, &from.join(CUSTOMERS))
+            key_files::check_bytes(&bytes, &from.join(CUSTOMERS))
                 .map_err(|error| RestoreError::Keys { file: file.file.clone(), reason: error.to_string() })?;
         }
         write_whole(to, &file.file, &bytes).map_err(failed("write", &from.join(&file.file)))?;
@@ -170,12 +170,14 @@ pub(super) fn whole(source: &dyn Disk, file: &NamedFile, from: &Path) -> Result<
         return Err(RestoreError::Keys { file: name.clone(), reason: "is no name of a key file".to_owned() });
     }
     let mut reason = "the file is missing".to_owned();
-    for name in [name.clone(), copy::next_name(name)] {
-        if let Some(bytes) = copy::read(source, &name).map_err(failed("read", &from.join(&name)))? {
+    for name in [name.clone(), key_files::staged_name(name)] {
+        if let Some(bytes) =
+            key_files::read_whole(source, &name).map_err(failed("read", &from.join(&name)))?
+        {
             if bytes.len() as u64 == file.bytes && sha256(&bytes) == file.sha256 {
                 return Ok(bytes);
             }
-            let found = copy::sound(&bytes, &from.join(&name));
+            let found = key_files::check_bytes(&bytes, &from.join(&name));
             reason = match found {
                 Err(damage) if file.file == CUSTOMERS => damage.to_string(),
                 _ => "its checksum is not the one it was written with".to_owned(),

@@ -15,17 +15,17 @@ fn empty_copy() -> Copy {
 /// What [`backup`] does about keys, on one disk.
 fn back_up(disk: &SimDisk, files: &[KeyFile], at: i64) -> io::Result<()> {
     match list(disk) {
-        Some(before) if next_counts(disk, &before)? => copy::settle(disk, &names(&before))?,
-        Some(_) | None => copy::abandon(disk)?,
+        Some(before) if next_counts(disk, &before)? => key_files::commit(disk, &names(&before))?,
+        Some(_) | None => key_files::discard_staged(disk)?,
     }
-    copy::lay_ready(disk, files)?;
+    key_files::stage(disk, files)?;
     let manifest = Manifest::of(&empty_copy(), files, Timestamp::from_second(at).unwrap());
     commit(disk, &manifest)?;
-    copy::settle(disk, &names(&manifest))
+    key_files::commit(disk, &names(&manifest))
 }
 
 fn list(disk: &SimDisk) -> Option<Manifest> {
-    let text = copy::read(disk, MANIFEST).unwrap()?;
+    let text = key_files::read_whole(disk, MANIFEST).unwrap()?;
     Some(serde_json::from_slice(&text).expect("a list is there whole or not at all"))
 }
 
@@ -74,7 +74,7 @@ fn a_power_loss_at_any_step_leaves_the_keys_of_the_last_list_and_what_was_erased
             let mut names = left.list().unwrap();
             names.sort();
             assert_eq!(names, [MANIFEST, "customers", "signing.pub"], "{context}: nothing else is left");
-            let customers = copy::read(&left, "customers").unwrap().unwrap();
+            let customers = key_files::read_whole(&left, "customers").unwrap().unwrap();
             assert!(customers == second, "{context}");
         }
     }

@@ -35,7 +35,7 @@ impl Place {
         let shared: Arc<dyn EventLog> = Arc::clone(&log) as _;
         let runner = Runner::new(shared, Arc::new(clock.clone()), Rules::cn_national(), Bounds::default());
         let runner = Arc::new(runner);
-        let days = Arc::new(Days::new(Arc::clone(&runner), SigningKey::throw_away().unwrap()));
+        let days = Arc::new(Days::new(Arc::clone(&runner), SigningKey::ephemeral().unwrap()));
         Self { log, clock, runner, days, events }
     }
 

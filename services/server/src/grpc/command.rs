@@ -10,6 +10,7 @@ use duban_codec::Lineage;
 use duban_log::Position;
 use duban_projections::{Conformance, Customers, Stopped, Tickets};
 use duban_proto::api::v1 as api;
+use duban_vault::seal::Sealer;
 use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -19,7 +20,6 @@ use super::error::{not_yours, stopped};
 use super::read::{Field, Texts, keep, none_wrong, position};
 use crate::access::{Grant, Scope};
 use crate::runner::{Aggregate, Answer, Ask, Holds, RunError, Runner};
-use crate::seal::Sealer;
 use crate::views::Views;
 
 /// What a command's RPC answers.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use duban_aggregates::ids::CustomerId;
 use duban_projections::Customers;
+use duban_vault::keys::KeysError;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::keys::KeysError;
 use crate::runner::RunError;
 
 /// Phones and turns remembered, at most; what the read model knows is forgotten first.

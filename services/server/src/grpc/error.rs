@@ -6,11 +6,11 @@ use std::time::Duration;
 use duban_aggregates::chain::Stage;
 use duban_aggregates::rejection::{Class, Rejection};
 use duban_projections::Stopped;
+use duban_vault::keys::KeysError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::access::ERROR_DOMAIN;
-use crate::keys::KeysError;
 use crate::runner::{FieldProblem, RunError};
 
 /// When a caller may try again, where the server could not just now.

@@ -10,12 +10,12 @@ use duban_codec::Wire;
 use duban_log::Position;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::CauseKind;
+use duban_vault::keys::KeysError;
+use duban_vault::seal::CustomerSealer;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::keys::KeysError;
 use crate::runner::RunError;
-use crate::seal::CustomerSealer;
 
 /// A field that was read, or why not.
 pub(crate) type Field<T> = Result<T, RunError>;

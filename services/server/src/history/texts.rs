@@ -8,11 +8,11 @@ use duban_codec::Wire;
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
+use duban_vault::seal::{Sealer, Unreadable};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 
 use crate::runner::RunError;
-use crate::seal::{Sealer, Unreadable};
 
 const SEALED: &str = "duban.event.v1.Sealed";
 

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use duban_log::{
     Appended, Error, EventLog, Expected, Feed, Head, MemoryLog, NewEvent, Page, StreamName, Subscription,
 };
+use duban_vault::keys::KeyStore;
 
 use super::*;
-use crate::keys::KeyStore;
 use crate::runner::{Bounds, Rules};
 use crate::time::VirtualClock;
 

@@ -5,7 +5,7 @@ use duban_aggregates::rejection::Rejection;
 
 use duban_projections::Stopped;
 
-use crate::keys::KeysError;
+use duban_vault::keys::KeysError;
 
 /// Why a command did not run.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use duban_log::Position;
 
-use crate::keys::KeyStore;
+use duban_vault::keys::KeyStore;
 
 /// The first byte; another one is another layout.
 const VERSION: u8 = 1;

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use duban_aggregates::office::{DayHead, SignedHead};
+use pem::{EncodeConfig, LineEnding, Pem};
 use zeroize::Zeroizing;
 
 /// The private key that is made where none is named, below a data directory.
@@ -153,7 +152,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`SigningError::Crypto`].
-    pub fn throw_away() -> Result<Self, SigningError> {
+    pub fn ephemeral() -> Result<Self, SigningError> {
         Ed25519KeyPair::generate().map_err(|_| SigningError::Crypto).map(Self::of)
     }
 
@@ -220,23 +219,14 @@ fn write(path: &Path, text: &str, mode: u32, replace: bool) -> Result<(), Signin
 }
 
 fn pem_encode(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem + &format!("-----END {label}-----\n")
+    let unix = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    pem::encode_config(&Pem::new(label, der), unix)
 }
 
+/// The first block of this label, whatever stands around it.
 fn pem_decode(label: &str, text: &str) -> Option<Vec<u8>> {
-    let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
-    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
-    let body: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
-    STANDARD.decode(body.as_bytes()).ok()
+    let mut blocks = pem::parse_many(text).ok()?.into_iter();
+    blocks.find(|block| block.tag() == label).map(Pem::into_contents)
 }
 
 #[cfg(test)]
@@ -274,7 +264,7 @@ mod tests {
             change(&mut changed);
             assert!(!public.signed(&changed), "{changed:?}");
         }
-        assert!(!SigningKey::throw_away().unwrap().public().signed(&signed));
+        assert!(!SigningKey::ephemeral().unwrap().public().signed(&signed));
     }
 
     #[test]

@@ -3,22 +3,25 @@
 use std::time::Duration;
 
 use duban_aggregates::ids::CustomerId;
-use duban_codec::types;
 use duban_log::{Delivery, EventLog, Filter, Recorded};
 
-use crate::drain::Drain;
 use crate::seal::Sealer;
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Follows erasures until the server stops. What was erased before it began, no server keeps.
-pub(super) async fn follow(log: &dyn EventLog, sealer: &Sealer, drain: &Drain) {
+/// Follows events of the type `erased`, whose streams are the customers', until the server stops. What was erased before it began, no
+/// server keeps.
+pub async fn follow(
+    log: &dyn EventLog,
+    erased: &'static str,
+    sealer: &Sealer,
+    stopped: impl Future<Output = ()>,
+) {
     let following = async {
         let mut after = log.head().position;
         loop {
-            let Ok(mut subscription) = log.subscribe(after, Filter::all().kind(types::CUSTOMER_ERASED)).await
-            else {
+            let Ok(mut subscription) = log.subscribe(after, Filter::all().kind(erased)).await else {
                 tokio::time::sleep(RETRY).await;
                 continue;
             };
@@ -42,7 +45,7 @@ pub(super) async fn follow(log: &dyn EventLog, sealer: &Sealer, drain: &Drain) {
         }
     };
     tokio::select! {
-        () = drain.started() => {}
+        () = stopped => {}
         () = following => {}
     }
 }

@@ -16,10 +16,9 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use uuid::Uuid;
 
-use super::cache::Cache;
-use super::carry::{INDEX, failed, name, register, unwritten, written};
 use super::master::{Purpose, random_key};
-use super::{CACHED_MAX, CustomerKey, KeysError, MasterKey};
+use super::transfer::{INDEX, decode_register, encode_register, register_error, register_name, register_of};
+use super::{CACHED_MAX, Cache, CustomerKey, KeysError, MasterKey};
 
 /// Registers written at once where many keys are made.
 const AT_ONCE: usize = 64;
@@ -27,7 +26,7 @@ const AT_ONCE: usize = 64;
 /// Tries to write a register that others write too.
 const ATTEMPTS: u32 = 5;
 
-pub(super) struct Afar {
+pub(super) struct RemoteKeys {
     registers: Arc<dyn Registers>,
     master: MasterKey,
     known: Mutex<Known>,
@@ -40,15 +39,15 @@ struct Known {
     erased: HashSet<Uuid>,
 }
 
-impl Afar {
+impl RemoteKeys {
     pub(super) async fn open(
         registers: Arc<dyn Registers>,
         data: &Path,
         master_file: Option<&Path>,
     ) -> Result<(Self, hmac::Key), KeysError> {
-        let name = name(INDEX)?;
+        let name = register_name(INDEX)?;
         let dir = data.join("keys");
-        let mut found = registers.read(&name).await.map_err(failed)?;
+        let mut found = registers.read(&name).await.map_err(register_error)?;
         let master = if found == Register::Empty {
             std::fs::create_dir_all(&dir).map_err(|e| super::io_error("making", &dir, e))?;
             MasterKey::load_or_generate(master_file, &dir)?
@@ -62,16 +61,16 @@ impl Afar {
         };
         if found == Register::Empty {
             let wrapped = master.wrap(Purpose::Index, &*random_key()?)?;
-            match registers.write(&name, Expected::NoStream, written(&wrapped)).await {
+            match registers.write(&name, Expected::NoStream, encode_register(&wrapped)).await {
                 // Written, or somebody else was faster: what is there now counts for all.
                 Ok(_) | Err(Error::WrongExpected { .. }) => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(register_error(error)),
             }
-            found = registers.read(&name).await.map_err(failed)?;
+            found = registers.read(&name).await.map_err(register_error)?;
         }
         let wrong = || KeysError::WrongMaster { path: INDEX.into() };
         let Register::Holds { value, .. } = found else { return Err(wrong()) };
-        let wrapped = unwritten(&value).ok_or_else(wrong)?;
+        let wrapped = decode_register(&value).ok_or_else(wrong)?;
         let index_key = master.unwrap(Purpose::Index, &wrapped).ok_or_else(wrong)?;
         let index_key = hmac::Key::new(hmac::HMAC_SHA256, &*index_key);
         let known = Mutex::new(Known { cache: Cache::new(CACHED_MAX), erased: HashSet::new() });
@@ -91,18 +90,18 @@ impl Afar {
         if let Some(kept) = self.kept(customer) {
             return kept;
         }
-        let name = register(customer)?;
+        let name = register_of(customer)?;
         for _ in 0..ATTEMPTS {
             match self.fetch(customer).await {
                 Err(KeysError::Unknown(_)) => {}
                 found => return found,
             }
             let wrapped = self.master.wrap(Purpose::Customer(customer.0.into_bytes()), &*random_key()?)?;
-            match self.registers.write(&name, Expected::NoStream, written(&wrapped)).await {
+            match self.registers.write(&name, Expected::NoStream, encode_register(&wrapped)).await {
                 // What is there is read again before it is used, also where it was written here: an answer that got lost may
                 // have been another's.
                 Ok(_) | Err(Error::WrongExpected { .. }) => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(register_error(error)),
             }
         }
         self.fetch(customer).await
@@ -120,27 +119,27 @@ impl Afar {
         {
             let mut known = self.known.lock();
             known.erased.insert(customer.0);
-            known.cache.remove(customer.0);
+            known.cache.remove(&customer.0);
         }
-        self.registers.erase(&register(customer)?).await.map_err(failed)
+        self.registers.erase(&register_of(customer)?).await.map_err(register_error)
     }
 
     fn kept(&self, customer: CustomerId) -> Option<Result<Arc<CustomerKey>, KeysError>> {
-        let mut known = self.known.lock();
+        let known = self.known.lock();
         if known.erased.contains(&customer.0) {
             return Some(Err(KeysError::Erased(customer)));
         }
-        known.cache.get(customer.0).map(Ok)
+        known.cache.get(&customer.0).cloned().map(Ok)
     }
 
     async fn fetch(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, KeysError> {
-        let value = match self.registers.read(&register(customer)?).await.map_err(failed)? {
+        let value = match self.registers.read(&register_of(customer)?).await.map_err(register_error)? {
             Register::Empty => return Err(KeysError::Unknown(customer)),
             Register::Erased => return Err(KeysError::Erased(customer)),
             Register::Holds { value, .. } => value,
         };
         let damaged = || KeysError::DamagedKey(customer);
-        let wrapped = unwritten(&value).ok_or_else(damaged)?;
+        let wrapped = decode_register(&value).ok_or_else(damaged)?;
         let key =
             self.master.unwrap(Purpose::Customer(customer.0.into_bytes()), &wrapped).ok_or_else(damaged)?;
         let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| KeysError::Crypto)?;
@@ -149,7 +148,7 @@ impl Afar {
         if known.erased.contains(&customer.0) {
             return Err(KeysError::Erased(customer));
         }
-        known.cache.put(customer.0, Arc::clone(&key));
+        known.cache.insert(customer.0, Arc::clone(&key));
         Ok(key)
     }
 
@@ -159,7 +158,7 @@ impl Afar {
         match Handle::try_current().map(|here| here.runtime_flavor()) {
             Ok(RuntimeFlavor::CurrentThread) => work.now_or_never().unwrap_or_else(|| {
                 let reason = "cannot be waited for on a runtime of one thread".to_owned();
-                Err(failed(Error::Invalid { what: "a key", reason }))
+                Err(register_error(Error::Invalid { what: "a key", reason }))
             }),
             Ok(_) => tokio::task::block_in_place(|| self.runtime.block_on(work)),
             Err(_) => self.runtime.block_on(work),
@@ -189,7 +188,7 @@ mod tests {
     }
 
     async fn open(registers: &Arc<MemoryRegisters>, data: &Path) -> Result<KeyStore, KeysError> {
-        KeyStore::open_afar(Arc::clone(registers) as Arc<dyn Registers>, data, None).await
+        KeyStore::open_remote(Arc::clone(registers) as Arc<dyn Registers>, data, None).await
     }
 
     fn sealed_with(key: &CustomerKey) -> Vec<u8> {

@@ -8,6 +8,7 @@ use duban_aggregates::sealed::Sealed;
 use duban_log::disk::sim::{Dice, SimDisk};
 
 use super::*;
+use crate::keys::{CheckSummary, check};
 use crate::seal::{Sealer, Unreadable};
 
 const LIVE: u128 = 40;
@@ -112,7 +113,7 @@ async fn a_new_master_key_opens_every_key_and_the_old_one_none() {
     let before = wrapped_keys(data);
 
     let rotated = rotate(data, None, None, &silent).unwrap();
-    assert_eq!(rotated, Rotated { keys: 40, erased: 1 });
+    assert_eq!(rotated, RotationSummary { keys: 40, erased: 1 });
     store.holds_all(data, None, "in its place");
     assert!(matches!(KeyStore::open(data, Some(&old)), Err(KeysError::WrongMaster { .. })));
 
@@ -130,7 +131,7 @@ async fn a_new_master_key_opens_every_key_and_the_old_one_none() {
     rotate(data, Some(&new), Some(&newer), &silent).unwrap();
     store.holds_all(data, Some(&newer), "from elsewhere to elsewhere");
     let checked = check(data, Some(&newer), &silent).unwrap();
-    assert_eq!(checked, Checked { keys: 40, erased: 1, damaged: Vec::new() });
+    assert_eq!(checked, CheckSummary { keys: 40, erased: 1, damaged: Vec::new() });
 
     // What was wrapped before lies in no file any more, nor is there any file that is not meant to be.
     let mut names: Vec<_> = fs::read_dir(store.keys())

@@ -27,13 +27,13 @@ const AT_ONCE: usize = 32;
 pub(super) type Wrapped = [u8; WRAPPED_LEN];
 
 /// All keys of a place.
-pub struct Carried {
+pub struct WrappedKeys {
     index: Option<Wrapped>,
     /// None where it was erased.
     customers: Vec<(CustomerId, Option<Wrapped>)>,
 }
 
-impl Carried {
+impl WrappedKeys {
     /// How many keys there are, and how many were erased.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
@@ -111,23 +111,26 @@ impl Carried {
     /// The keys of these customers in registers.
     ///
     /// # Errors
-    /// [`KeysError::Afar`], [`KeysError::DamagedKey`].
+    /// [`KeysError::Remote`], [`KeysError::DamagedKey`].
     pub async fn from_registers(
         registers: &Arc<dyn Registers>,
         customers: &[CustomerId],
     ) -> Result<Self, KeysError> {
-        let index = match registers.read(&name(INDEX)?).await.map_err(failed)? {
-            Register::Holds { value, .. } => Some(unwritten(&value).ok_or(KeysError::Crypto)?),
+        let index = match registers.read(&register_name(INDEX)?).await.map_err(register_error)? {
+            Register::Holds { value, .. } => Some(decode_register(&value).ok_or(KeysError::Crypto)?),
             Register::Empty | Register::Erased => None,
         };
         let read = customers.iter().map(|customer| async move {
-            Ok::<_, KeysError>(match registers.read(&register(*customer)?).await.map_err(failed)? {
-                Register::Empty => None,
-                Register::Erased => Some((*customer, None)),
-                Register::Holds { value, .. } => {
-                    Some((*customer, Some(unwritten(&value).ok_or(KeysError::DamagedKey(*customer))?)))
-                }
-            })
+            Ok::<_, KeysError>(
+                match registers.read(&register_of(*customer)?).await.map_err(register_error)? {
+                    Register::Empty => None,
+                    Register::Erased => Some((*customer, None)),
+                    Register::Holds { value, .. } => Some((
+                        *customer,
+                        Some(decode_register(&value).ok_or(KeysError::DamagedKey(*customer))?),
+                    )),
+                },
+            )
         });
         let read: Vec<_> = read.collect();
         let found: Vec<Option<_>> = futures::stream::iter(read).buffered(AT_ONCE).try_collect().await?;
@@ -137,16 +140,16 @@ impl Carried {
     /// Puts the keys into registers, beside those of them that are there; `done` is told of each.
     ///
     /// # Errors
-    /// [`KeysError::OtherKeys`] where another key stands in a place; [`KeysError::Afar`].
+    /// [`KeysError::OtherKeys`] where another key stands in a place; [`KeysError::Remote`].
     pub async fn to_registers(
         &self,
         registers: &Arc<dyn Registers>,
         done: &(dyn Fn() + Sync),
     ) -> Result<(), KeysError> {
         let Some(index) = self.index else { return Ok(()) };
-        put(registers, name(INDEX)?, Some(index)).await?;
+        put(registers, register_name(INDEX)?, Some(index)).await?;
         let put = self.customers.iter().map(|(customer, key)| async move {
-            put(registers, register(*customer)?, *key).await?;
+            put(registers, register_of(*customer)?, *key).await?;
             done();
             Ok::<_, KeysError>(())
         });
@@ -161,38 +164,40 @@ async fn put(
     key: Option<Wrapped>,
 ) -> Result<(), KeysError> {
     let other = || KeysError::OtherKeys { place: name.to_string() };
-    match (registers.read(&name).await.map_err(failed)?, key) {
+    match (registers.read(&name).await.map_err(register_error)?, key) {
         (Register::Erased, None) => Ok(()),
         (Register::Erased, Some(_)) => Err(other()),
-        (_, None) => registers.erase(&name).await.map(drop).map_err(failed),
-        (Register::Empty, Some(key)) => {
-            registers.write(&name, Expected::NoStream, written(&key)).await.map(drop).map_err(failed)
-        }
-        (Register::Holds { value, .. }, Some(key)) if unwritten(&value) == Some(key) => Ok(()),
+        (_, None) => registers.erase(&name).await.map(drop).map_err(register_error),
+        (Register::Empty, Some(key)) => registers
+            .write(&name, Expected::NoStream, encode_register(&key))
+            .await
+            .map(drop)
+            .map_err(register_error),
+        (Register::Holds { value, .. }, Some(key)) if decode_register(&value) == Some(key) => Ok(()),
         (Register::Holds { .. }, Some(_)) => Err(other()),
     }
 }
 
-pub(super) fn failed(error: Error) -> KeysError {
-    KeysError::Afar(Arc::new(error))
+pub(super) fn register_error(error: Error) -> KeysError {
+    KeysError::Remote(Arc::new(error))
 }
 
-pub(super) fn name(name: &str) -> Result<StreamName, KeysError> {
-    StreamName::new(name).map_err(failed)
+pub(super) fn register_name(name: &str) -> Result<StreamName, KeysError> {
+    StreamName::new(name).map_err(register_error)
 }
 
 /// The register of a customer's key.
-pub(super) fn register(customer: CustomerId) -> Result<StreamName, KeysError> {
-    name(&format!("duban-key-{customer}"))
+pub(super) fn register_of(customer: CustomerId) -> Result<StreamName, KeysError> {
+    register_name(&format!("duban-key-{customer}"))
 }
 
 /// A wrapped key as a register keeps it: JSON text.
-pub(super) fn written(key: &Wrapped) -> bytes::Bytes {
+pub(super) fn encode_register(key: &Wrapped) -> bytes::Bytes {
     format!("\"{}\"", STANDARD.encode(key)).into()
 }
 
 /// The wrapped key that a register keeps; none where it is something else.
-pub(super) fn unwritten(value: &[u8]) -> Option<Wrapped> {
+pub(super) fn decode_register(value: &[u8]) -> Option<Wrapped> {
     let text: String = serde_json::from_slice(value).ok()?;
     STANDARD.decode(text).ok()?.try_into().ok()
 }
@@ -219,22 +224,22 @@ mod tests {
         let hash = store.phone_hash("13900001234");
         drop(store);
         let registers: Arc<dyn Registers> = Arc::new(MemoryRegisters::default());
-        let carried = Carried::from_directory(here.path()).unwrap();
+        let carried = WrappedKeys::from_directory(here.path()).unwrap();
         assert_eq!(carried.counts(), (2, 1));
         // Twice, as after a stop in the middle.
         for _ in 0..2 {
             carried.to_registers(&registers, &|| ()).await.unwrap();
         }
         let all: Vec<_> = (1..=4).map(customer).collect();
-        let again = Carried::from_registers(&registers, &all).await.unwrap();
+        let again = WrappedKeys::from_registers(&registers, &all).await.unwrap();
         assert_eq!(again.counts(), (2, 1));
         for _ in 0..2 {
             again.to_directory(back.path()).unwrap();
         }
         let master = here.path().join("keys/master");
-        let afar = KeyStore::open_afar(registers, back.path(), Some(&master)).await.unwrap();
+        let remote = KeyStore::open_remote(registers, back.path(), Some(&master)).await.unwrap();
         let store = KeyStore::open(back.path(), Some(&master)).unwrap();
-        for keys in [&afar, &store] {
+        for keys in [&remote, &store] {
             assert_eq!(keys.phone_hash("13900001234"), hash);
             assert!(keys.get(customer(1)).is_ok() && keys.get(customer(2)).is_ok());
             assert!(matches!(keys.get(customer(3)), Err(KeysError::Erased(_))));
@@ -250,8 +255,8 @@ mod tests {
             store.get_or_create(customer(1)).await.unwrap();
         }
         let registers: Arc<dyn Registers> = Arc::new(MemoryRegisters::default());
-        Carried::from_directory(one.path()).unwrap().to_registers(&registers, &|| ()).await.unwrap();
-        let other = Carried::from_directory(two.path()).unwrap();
+        WrappedKeys::from_directory(one.path()).unwrap().to_registers(&registers, &|| ()).await.unwrap();
+        let other = WrappedKeys::from_directory(two.path()).unwrap();
         let refused = other.to_registers(&registers, &|| ()).await.unwrap_err();
         assert!(matches!(refused, KeysError::OtherKeys { .. }), "{refused}");
         let refused = other.to_directory(one.path()).unwrap_err();

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::file::{self, RECORD_LEN, Record, State};
 use super::master::{MasterKey, Purpose};
+use super::overwrite::{copy_over, overwrite, wipe, write_whole};
 use super::{FILE_NAME, KeyStore, KeysError, io_error};
 
 const ROTATING: &str = "customers.rotating";
@@ -32,26 +33,15 @@ const BATCH: usize = 4096;
 
 /// What a rotation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rotated {
+pub struct RotationSummary {
     /// Keys that were wrapped anew.
     pub keys: u64,
     /// Customers whose keys are erased, and stay so.
     pub erased: u64,
 }
 
-/// How a key store stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Customers whose keys the master key opens.
-    pub keys: u64,
-    /// Customers whose keys are erased.
-    pub erased: u64,
-    /// Customers whose keys do not open, at most a hundred.
-    pub damaged: Vec<CustomerId>,
-}
-
 /// How far it is: records done, and in all.
-pub type Told<'a> = &'a dyn Fn(u64, u64);
+pub type ProgressFn<'a> = &'a dyn Fn(u64, u64);
 
 /// What becomes of the master key that lies beside the keys.
 enum OwnMaster {
@@ -74,8 +64,8 @@ pub fn rotate(
     data: &Path,
     old_master: Option<&Path>,
     new_master: Option<&Path>,
-    told: Told<'_>,
-) -> Result<Rotated, KeysError> {
+    progress: ProgressFn<'_>,
+) -> Result<RotationSummary, KeysError> {
     let dir = data.join("keys");
     let path = dir.join(FILE_NAME);
     let disk = disk_of(&dir)?;
@@ -97,37 +87,9 @@ pub fn rotate(
         }
         (None, Some(file)) => return Err(KeysError::NewMasterUnnamed { path: file.to_owned() }),
     };
-    let rotated = rotate_on(&disk, &dir, (&old, &new), &own, told)?;
+    let rotated = rotate_on(&disk, &dir, (&old, &new), &own, progress)?;
     tracing::info!(keys = rotated.keys, path = %path.display(), "customers' keys are wrapped under another master key");
     Ok(rotated)
-}
-
-/// Opens every key of a data directory, beside whoever has it open, and drops it again.
-///
-/// # Errors
-/// Any [`KeysError`] about files and the master key.
-pub fn check(data: &Path, master_file: Option<&Path>, told: Told<'_>) -> Result<Checked, KeysError> {
-    let dir = data.join("keys");
-    let (keys, master) = current(&dir);
-    let master = MasterKey::read(master_file.unwrap_or(&dir.join(master)))?;
-    let (shared, ..) = KeyStore::load(dir.join(keys), master, false)?;
-    let slots: Vec<_> = shared.known.lock().slots.keys().copied().collect();
-    let mut checked = Checked::default();
-    let total = slots.len() as u64;
-    for (done, customer) in (0..).zip(slots) {
-        match shared.get(CustomerId(customer)) {
-            Ok(_) => checked.keys += 1,
-            Err(KeysError::Erased(_)) => checked.erased += 1,
-            Err(KeysError::DamagedKey(customer)) if checked.damaged.len() < 100 => {
-                checked.damaged.push(customer);
-            }
-            Err(KeysError::DamagedKey(_)) => {}
-            Err(error) => return Err(error),
-        }
-        told(done + 1, total);
-    }
-    checked.damaged.sort_unstable();
-    Ok(checked)
 }
 
 /// Finishes or throws away a rotation that was cut short; to be called before the store is opened to write.
@@ -153,9 +115,9 @@ fn rotate_on(
     dir: &Path,
     masters: (&MasterKey, &MasterKey),
     own: &OwnMaster,
-    told: Told<'_>,
-) -> Result<Rotated, KeysError> {
-    let rotated = wrap_anew(disk, dir, masters, told)?;
+    progress: ProgressFn<'_>,
+) -> Result<RotationSummary, KeysError> {
+    let rotated = wrap_anew(disk, dir, masters, progress)?;
     let doing = |e| io_error("preparing", &dir.join(NEXT_MASTER), e);
     match own {
         OwnMaster::Elsewhere => {}
@@ -177,8 +139,8 @@ fn wrap_anew(
     disk: &dyn Disk,
     dir: &Path,
     (old, new): (&MasterKey, &MasterKey),
-    told: Told<'_>,
-) -> Result<Rotated, KeysError> {
+    progress: ProgressFn<'_>,
+) -> Result<RotationSummary, KeysError> {
     let path = dir.join(FILE_NAME);
     let reading = |e| io_error("reading", &path, e);
     let writing = |e| io_error("writing", &dir.join(ROTATING), e);
@@ -194,7 +156,7 @@ fn wrap_anew(
         old.unwrap(Purpose::Index, &wrapped).ok_or_else(|| KeysError::WrongMaster { path: path.clone() })?;
     to.write_at(&file::header(&new.wrap(Purpose::Index, &index)?), 0).map_err(writing)?;
 
-    let mut rotated = Rotated::default();
+    let mut rotated = RotationSummary::default();
     let slots = (from.len().map_err(reading)? - file::offset(0)) / RECORD_LEN as u64;
     let mut buffer = vec![0; BATCH * RECORD_LEN];
     let mut slot = 0;
@@ -219,7 +181,7 @@ fn wrap_anew(
         }
         to.write_at(records, file::offset(slot)).map_err(writing)?;
         slot += count as u64;
-        told(slot, slots);
+        progress(slot, slots);
     }
     to.sync().map_err(writing)?;
     Ok(rotated)
@@ -262,61 +224,6 @@ fn take_over_master(disk: &dyn Disk, there: bool) -> io::Result<()> {
         overwrite(&*disk.open(MASTER, Access::Write)?)?;
     }
     disk.rename(NEXT_MASTER, MASTER)
-}
-
-/// Writes a file's bytes over another's, in its own blocks. Synced.
-pub(super) fn copy_over(disk: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
-    let from = disk.open(from, Access::Read)?;
-    let to = match disk.open(to, Access::Write) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => disk.open(to, Access::Create)?,
-        opened => opened?,
-    };
-    let (len, mut at) = (from.len()?, 0);
-    let mut buffer = vec![0; BATCH * RECORD_LEN];
-    while at < len {
-        let n = from.read_at(&mut buffer, at)?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to.write_at(&buffer[..n], at)?;
-        at += n as u64;
-    }
-    let rest = to.len()?.saturating_sub(len);
-    if rest > 0 {
-        zero(&*to, len, len + rest)?;
-        to.sync()?;
-        to.truncate(len)?;
-    }
-    to.sync()
-}
-
-/// Writes a file anew. Synced, but for its name.
-pub(crate) fn write_whole(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let file = disk.open(name, Access::Create)?;
-    file.write_at(bytes, 0)?;
-    file.sync()
-}
-
-/// Overwrites a file and removes it.
-pub(super) fn wipe(disk: &dyn Disk, name: &str) -> io::Result<()> {
-    overwrite(&*disk.open(name, Access::Write)?)?;
-    disk.remove(name)
-}
-
-fn overwrite(file: &dyn File) -> io::Result<()> {
-    zero(file, 0, file.len()?)?;
-    file.sync()
-}
-
-fn zero(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    let zeros = [0; 64 << 10];
-    let mut at = from;
-    while at < to {
-        let n = usize::try_from(to - at).unwrap_or(zeros.len()).min(zeros.len());
-        file.write_at(&zeros[..n], at)?;
-        at += n as u64;
-    }
-    Ok(())
 }
 
 fn read_exactly(file: &dyn File, buffer: &mut [u8], at: u64) -> io::Result<()> {

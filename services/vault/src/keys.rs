@@ -5,15 +5,16 @@
 //! place reaches the bytes that the file system shows; what a copy-on-write disk keeps underneath, it cannot.
 //!
 //! One process writes at a time: the log's lock, taken before, covers this file too. Servers that share a log share the keys
-//! beside it, in `afar.rs`.
+//! beside it, in `remote.rs`.
 
-mod afar;
-mod cache;
-mod carry;
-pub(crate) mod copy;
+pub mod backup;
+mod check;
 mod file;
 mod master;
+mod overwrite;
+mod remote;
 pub mod rotate;
+mod transfer;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -30,12 +31,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use afar::Afar;
-use cache::Cache;
-pub use carry::Carried;
+pub use check::{CheckSummary, check};
 use file::{Record, State};
 pub use master::MasterKey;
 use master::{Purpose, WRAPPED_LEN, random_key};
+pub use overwrite::write_whole;
+use remote::RemoteKeys;
+pub use transfer::WrappedKeys;
 
 const KEY_LEN: usize = 32;
 const FILE_NAME: &str = "customers";
@@ -123,7 +125,7 @@ pub enum KeysError {
     },
     /// The keys that several servers share cannot be reached just now, or are not what was written.
     #[error("the keys beside the shared log cannot be used")]
-    Afar(#[source] Arc<duban_log::Error>),
+    Remote(#[source] Arc<duban_log::Error>),
     /// Keys of another store are there, or one that was erased would come back.
     #[error("{place} holds other keys than those that were to be put there: nothing of them was changed")]
     OtherKeys {
@@ -154,16 +156,19 @@ pub struct KeyStore {
     index_key: hmac::Key,
 }
 
+/// Unwrapped keys in bounded memory; a scan over many customers does not drive out the busy ones.
+type Cache = quick_cache::unsync::Cache<Uuid, Arc<CustomerKey>>;
+
 /// Where keys are.
 enum Place {
     /// In a file of this machine.
-    Here(Here),
+    Local(LocalKeys),
     /// In registers beside a log that several servers share.
-    Afar(Afar),
+    Remote(Box<RemoteKeys>),
 }
 
 /// The key file, and who writes it.
-struct Here {
+struct LocalKeys {
     shared: Arc<Shared>,
     /// None when open for reading.
     jobs: Option<mpsc::Sender<Job>>,
@@ -202,8 +207,8 @@ enum What {
 impl std::fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = match &self.place {
-            Place::Here(here) => Some(&here.shared.path),
-            Place::Afar(_) => None,
+            Place::Local(local) => Some(&local.shared.path),
+            Place::Remote(_) => None,
         };
         f.debug_struct("KeyStore").field("path", &path).finish_non_exhaustive()
     }
@@ -230,7 +235,7 @@ impl KeyStore {
         let thread = thread
             .spawn(move || writer.run(&queue))
             .map_err(|e| io_error("starting the writer of", &shared.path, e))?;
-        let place = Place::Here(Here { shared, jobs: Some(jobs), writer: Some(thread) });
+        let place = Place::Local(LocalKeys { shared, jobs: Some(jobs), writer: Some(thread) });
         Ok(Self { place, index_key })
     }
 
@@ -238,14 +243,14 @@ impl KeyStore {
     /// `data/keys/master`, which only the first of them all may make.
     ///
     /// # Errors
-    /// [`KeysError::Afar`], and any about the master key.
-    pub async fn open_afar(
+    /// [`KeysError::Remote`], and any about the master key.
+    pub async fn open_remote(
         registers: Arc<dyn Registers>,
         data: &Path,
         master_file: Option<&Path>,
     ) -> Result<Self, KeysError> {
-        let (afar, index_key) = Afar::open(registers, data, master_file).await?;
-        Ok(Self { place: Place::Afar(afar), index_key })
+        let (remote, index_key) = RemoteKeys::open(registers, data, master_file).await?;
+        Ok(Self { place: Place::Remote(Box::new(remote)), index_key })
     }
 
     /// Opens the key store beside a live server: it reads keys as of now, and changes nothing.
@@ -257,7 +262,7 @@ impl KeyStore {
         let (keys, master) = rotate::current(&dir);
         let master = MasterKey::read(master_file.unwrap_or(&dir.join(master)))?;
         let (shared, index_key, _) = Self::load(dir.join(keys), master, false)?;
-        Ok(Self { place: Place::Here(Here { shared, jobs: None, writer: None }), index_key })
+        Ok(Self { place: Place::Local(LocalKeys { shared, jobs: None, writer: None }), index_key })
     }
 
     fn load(
@@ -284,8 +289,8 @@ impl KeyStore {
 
     pub(crate) fn get(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, KeysError> {
         match &self.place {
-            Place::Here(here) => here.shared.get(customer),
-            Place::Afar(afar) => afar.get(customer),
+            Place::Local(local) => local.shared.get(customer),
+            Place::Remote(remote) => remote.get(customer),
         }
     }
 
@@ -296,14 +301,14 @@ impl KeyStore {
     /// [`KeysError::Erased`] for an erased customer, whose key is never made again; [`KeysError::Full`],
     /// [`KeysError::Broken`], [`KeysError::ReadOnly`].
     pub(crate) async fn get_or_create(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, KeysError> {
-        let here = match &self.place {
-            Place::Here(here) => here,
-            Place::Afar(afar) => return afar.get_or_create(customer).await,
+        let local = match &self.place {
+            Place::Local(local) => local,
+            Place::Remote(remote) => return remote.get_or_create(customer).await,
         };
-        match here.shared.get(customer) {
+        match local.shared.get(customer) {
             Err(KeysError::Unknown(_)) => {
-                here.ask(customer, What::Create)?.await.map_err(|_| KeysError::Broken)??;
-                here.shared.get(customer)
+                local.ask(customer, What::Create)?.await.map_err(|_| KeysError::Broken)??;
+                local.shared.get(customer)
             }
             found => found,
         }
@@ -318,12 +323,12 @@ impl KeyStore {
     /// # Panics
     /// When called on an async runtime's thread.
     pub fn create_all(&self, customers: &[CustomerId]) -> Result<(), KeysError> {
-        let here = match &self.place {
-            Place::Here(here) => here,
-            Place::Afar(afar) => return afar.create_all(customers),
+        let local = match &self.place {
+            Place::Local(local) => local,
+            Place::Remote(remote) => return remote.create_all(customers),
         };
         let asked: Result<Vec<_>, _> =
-            customers.iter().map(|customer| here.ask(*customer, What::Create)).collect();
+            customers.iter().map(|customer| local.ask(*customer, What::Create)).collect();
         for answer in asked? {
             answer.blocking_recv().map_err(|_| KeysError::Broken)??;
         }
@@ -339,8 +344,8 @@ impl KeyStore {
     /// half done, and must be repeated.
     pub async fn erase(&self, customer: CustomerId) -> Result<bool, KeysError> {
         match &self.place {
-            Place::Here(here) => here.ask(customer, What::Erase)?.await.map_err(|_| KeysError::Broken)?,
-            Place::Afar(afar) => afar.erase(customer).await,
+            Place::Local(local) => local.ask(customer, What::Erase)?.await.map_err(|_| KeysError::Broken)?,
+            Place::Remote(remote) => remote.erase(customer).await,
         }
     }
 
@@ -374,7 +379,7 @@ impl KeyStore {
     }
 }
 
-impl Here {
+impl LocalKeys {
     fn ask<T>(
         &self,
         customer: CustomerId,
@@ -387,7 +392,7 @@ impl Here {
     }
 }
 
-impl Drop for Here {
+impl Drop for LocalKeys {
     fn drop(&mut self) {
         // The writer ends when the queue closes; waiting for it leaves the file free for whoever opens it next.
         drop(self.jobs.take());
@@ -405,7 +410,7 @@ impl Shared {
         if slot.erased {
             return Err(KeysError::Erased(customer));
         }
-        if let Some(key) = known.cache.get(customer.0) {
+        if let Some(key) = known.cache.get(&customer.0).cloned() {
             return Ok(key);
         }
         let record = file::read(&self.file, slot.number).map_err(|e| io_error("reading", &self.path, e))?;
@@ -420,7 +425,7 @@ impl Shared {
             .ok_or(KeysError::DamagedKey(customer))?;
         let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(|_| KeysError::Crypto)?;
         let key = Arc::new(CustomerKey(LessSafeKey::new(key)));
-        known.cache.put(customer.0, Arc::clone(&key));
+        known.cache.insert(customer.0, Arc::clone(&key));
         Ok(key)
     }
 }
@@ -488,7 +493,7 @@ impl Writer {
         {
             // Nobody reads the key from here on, even if overwriting it then fails.
             let mut known = self.shared.known.lock();
-            known.cache.remove(customer.0);
+            known.cache.remove(&customer.0);
             known.slots.insert(customer.0, Slot { erased: true, ..slot });
         }
         // Repeated for one already erased: an earlier try may have failed half-way.

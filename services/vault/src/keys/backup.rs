@@ -13,25 +13,29 @@ use std::path::Path;
 use duban_log::disk::{Access, Disk};
 
 use super::file::{self, RECORD_LEN, Record, State};
-use super::rotate::{self, copy_over, wipe, write_whole};
+use super::overwrite::{copy_over, wipe, write_whole};
+use super::rotate;
 use super::{FILE_NAME, KeysError, io_error};
 
 /// The public half of the key that signs heads.
 const SIGNING_PUBLIC: &str = "signing.pub";
 /// What is secret by itself: in a backup only where it is asked for.
-pub(crate) const SECRETS: [&str; 2] = ["master", "signing.pem"];
+pub const SECRETS: [&str; 2] = ["master", "signing.pem"];
 
 /// How often the key file is read again where a writer is half way.
 const LOOKS: u32 = 3;
 
 /// One file of `keys`, for a backup.
-pub(crate) struct KeyFile {
-    pub(crate) name: String,
-    pub(crate) bytes: zeroize::Zeroizing<Vec<u8>>,
+pub struct KeyFile {
+    /// Its name below `keys`, in the backup too.
+    pub name: String,
+    /// What it holds.
+    pub bytes: zeroize::Zeroizing<Vec<u8>>,
 }
 
 /// The name under which a file's next bytes wait.
-pub(crate) fn next_name(name: &str) -> String {
+#[must_use]
+pub fn staged_name(name: &str) -> String {
     format!("{name}.next")
 }
 
@@ -39,7 +43,7 @@ pub(crate) fn next_name(name: &str) -> String {
 ///
 /// # Errors
 /// [`KeysError::Io`], [`KeysError::Damaged`], [`KeysError::NotAKeyFile`].
-pub(crate) fn take(dir: &Path, with_secrets: bool) -> Result<Vec<KeyFile>, KeysError> {
+pub fn read_for_backup(dir: &Path, with_secrets: bool) -> Result<Vec<KeyFile>, KeysError> {
     let mut files = Vec::new();
     let (customers, master) = rotate::current(dir);
     if dir.join(customers).exists() {
@@ -99,7 +103,10 @@ fn mended(mut bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, KeysError> {
 }
 
 /// Whether these bytes are a key file without damage; else where the damage is.
-pub(crate) fn sound(bytes: &[u8], path: &Path) -> Result<(), KeysError> {
+///
+/// # Errors
+/// [`KeysError::Damaged`], [`KeysError::NotAKeyFile`].
+pub fn check_bytes(bytes: &[u8], path: &Path) -> Result<(), KeysError> {
     let mut reader = bytes;
     file::read_header(&mut reader, path)?;
     file::survey(&mut reader, path).map(|_| ())
@@ -109,9 +116,9 @@ pub(crate) fn sound(bytes: &[u8], path: &Path) -> Result<(), KeysError> {
 ///
 /// # Errors
 /// As the disk says.
-pub(crate) fn lay_ready(disk: &dyn Disk, files: &[KeyFile]) -> io::Result<()> {
+pub fn stage(disk: &dyn Disk, files: &[KeyFile]) -> io::Result<()> {
     for file in files {
-        write_whole(disk, &next_name(&file.name), &file.bytes)?;
+        write_whole(disk, &staged_name(&file.name), &file.bytes)?;
     }
     disk.sync_dir()
 }
@@ -120,10 +127,10 @@ pub(crate) fn lay_ready(disk: &dyn Disk, files: &[KeyFile]) -> io::Result<()> {
 ///
 /// # Errors
 /// As the disk says; it is then called again, with the same names.
-pub(crate) fn settle(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
+pub fn commit(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
     let there = disk.list()?;
     for name in names {
-        let next = next_name(name);
+        let next = staged_name(name);
         if there.contains(&next) {
             copy_over(disk, &next, name)?;
         }
@@ -143,7 +150,7 @@ pub(crate) fn settle(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
 ///
 /// # Errors
 /// As the disk says.
-pub(crate) fn abandon(disk: &dyn Disk) -> io::Result<()> {
+pub fn discard_staged(disk: &dyn Disk) -> io::Result<()> {
     for name in disk.list()?.iter().filter(|name| name.ends_with(".next")) {
         wipe(disk, name)?;
     }
@@ -154,7 +161,7 @@ pub(crate) fn abandon(disk: &dyn Disk) -> io::Result<()> {
 ///
 /// # Errors
 /// As the disk says.
-pub(crate) fn read(disk: &dyn Disk, name: &str) -> io::Result<Option<Vec<u8>>> {
+pub fn read_whole(disk: &dyn Disk, name: &str) -> io::Result<Option<Vec<u8>>> {
     let file = match disk.open(name, Access::Read) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
