@@ -1,11 +1,11 @@
-//! From what the log keeps to what the rules fold.
+//! From what the log keeps to what the rules fold, and the names of streams.
 
 use duban_aggregates::ids::{CustomerId, HistoryId, TicketId};
 use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
 use duban_aggregates::{customer, imported, ticket};
 use duban_codec::{CodecError, StoredEvent};
-use duban_log::{Position, Recorded, View};
+use duban_log::{Position, Recorded, StreamName, View};
 
 /// A stored event that cannot be read. Readers stop here, loudly: an unknown type or field is never passed over.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,23 @@ pub(crate) fn happened(event: &StoredEvent<'_>) -> Result<(ticket::Event, Meta),
 #[must_use]
 pub fn ticket_of(recorded: &Recorded) -> Option<TicketId> {
     ticket_named(recorded.stream.as_str())
+}
+
+/// The stream of a ticket.
+///
+/// # Errors
+/// Never: a kind's name and an id are a stream's name.
+pub fn ticket_stream(kind: Kind, ticket: TicketId) -> Result<StreamName, duban_log::Error> {
+    StreamName::new(format!("{}-{ticket}", kind.name()))
+}
+
+/// The streams in which a ticket of this id may be: an id is one ticket's, whatever its kind.
+///
+/// # Errors
+/// As [`ticket_stream`].
+pub fn ticket_streams(ticket: TicketId) -> Result<[StreamName; 3], duban_log::Error> {
+    let stream = |kind| ticket_stream(kind, ticket);
+    Ok([stream(Kind::Complaint)?, stream(Kind::Fault)?, stream(Kind::Install)?])
 }
 
 pub(crate) fn ticket_named(stream: &str) -> Option<TicketId> {

@@ -3,13 +3,15 @@
 pub mod conformance;
 mod customers;
 mod decode;
+mod encode;
 mod projection;
 pub mod table;
 mod tickets;
 
 pub use conformance::{Conformance, ConformanceFold};
 pub use customers::{CustomerFold, Customers};
-pub use decode::{Undecodable, meta, stored, ticket_event, ticket_of, viewed};
+pub use decode::{Undecodable, meta, stored, ticket_event, ticket_of, ticket_stream, ticket_streams, viewed};
+pub use encode::{ticket_tags, ticket_to_store};
 pub use projection::{
     Compared, Fold, FoldError, Home, Inspected, OnProgress, Projection, Rebuilt, Rows, Standing, Stopped,
     Taken, compare, inspect, rebuild,

@@ -9,7 +9,7 @@ use crate::args::{Data, Output};
 use crate::failure::{Done, Failure};
 use crate::fanout::{self, Plan};
 use crate::output::{self, Progress, count, rate};
-use crate::{data, replay, tamper};
+use crate::{data, tamper};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -253,7 +253,7 @@ fn tamper(plan: tamper::Plan, output: Output) -> Result<Done, Failure> {
 fn replay(data: &Data, output: Output) -> Result<Done, Failure> {
     let reader = data::reader(&data.data)?;
     let progress = Progress::new("replay", "events", reader.head().size);
-    let folded = replay::fold(&reader, &progress)?;
+    let folded = duban_history::replay::fold(&reader, &|more| progress.add(more)).map_err(Failure::broken)?;
     let took = progress.elapsed();
     drop(progress);
     let answer = ReplayFigures {

@@ -1,13 +1,11 @@
 //! `duban conformance`: which histories went the way of the chain, and how the others deviate.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use duban_aggregates::chain::Stage;
 use duban_codec::Wire;
-use duban_log::Reader;
-use duban_projections::conformance::{Counted, Deviation, History, How, Patterns, Wanted};
-use duban_projections::{Conformance, ConformanceFold};
+use duban_history::conformance::ConformanceOfLog;
+use duban_projections::conformance::How;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::audit_service_client::AuditServiceClient;
 use serde::Serialize;
@@ -18,7 +16,7 @@ use crate::departments::{Authed, CallError, Office, Tokens};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count};
 
-/// Histories asked of a server, or of the read model, at a time.
+/// Histories asked of a server at a time.
 const PAGE: u32 = 500;
 
 /// What may be typed.
@@ -90,29 +88,64 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         (None, _, _) => return Err(Failure::misuse("name a data directory or a server")),
     };
     if args.histories {
-        let wanted =
-            Wanted { origin: args.origin.clone(), pattern: args.pattern.clone(), ..Wanted::default() };
-        source.list(&wanted, |listed| match output {
-            Output::Json => output::json(&listed),
-            Output::Text => told(&listed),
+        source.deviating(args, |history| {
+            let listed = Listed::of(history)?;
+            match output {
+                Output::Json => output::json(&listed),
+                Output::Text => show_history(&listed),
+            }
         })?;
         return Ok(Done::Ok);
     }
-    let (patterns, ok) = source.patterns(args.origin.as_deref())?;
-    let conforming = patterns.conforming();
-    let row = |Counted { origin, pattern, histories }| Row { origin, pattern, histories };
-    let answer = Answer {
-        ok,
-        histories: patterns.histories,
-        conforming,
-        deviating: patterns.histories.saturating_sub(conforming),
-        patterns: patterns.counted.into_iter().map(row).collect(),
-    };
+    let answer = Answer::of(source.patterns(args)?);
     match output {
         Output::Json => output::json(&answer)?,
         Output::Text => show(&answer)?,
     }
     Ok(Done::holds(answer.ok))
+}
+
+impl Answer {
+    fn of(answered: api::GetConformanceResponse) -> Self {
+        let api::GetConformanceResponse { histories, conforming, adds_up, patterns } = answered;
+        let sum: u64 = patterns.iter().map(|row| row.histories).sum();
+        let row = |api::PatternView { origin, pattern, histories }| Row { origin, pattern, histories };
+        Self {
+            ok: adds_up && sum == histories,
+            histories,
+            conforming,
+            deviating: histories.saturating_sub(conforming),
+            patterns: patterns.into_iter().map(row).collect(),
+        }
+    }
+}
+
+impl Listed {
+    fn of(view: api::DeviatingHistory) -> Result<Self, Failure> {
+        let found = |found: api::DeviationView| {
+            let how = match found.kind() {
+                api::DeviationKind::Skipped => How::Skipped,
+                api::DeviationKind::OutOfOrder => How::OutOfOrder,
+                api::DeviationKind::Repeated => How::Repeated,
+                api::DeviationKind::OwnWork => How::OwnWork,
+                api::DeviationKind::Unspecified => {
+                    return Err(Failure::broken(
+                        "the server names a deviation that this version does not know",
+                    ));
+                }
+            };
+            let stage = Stage::take(found.stage, "stage").map_err(Failure::broken)?;
+            Ok(Found { how, stage, revision: found.revision })
+        };
+        Ok(Self {
+            history: view.history_id,
+            stream: view.stream,
+            origin: view.origin,
+            case: view.case,
+            pattern: view.pattern,
+            deviations: view.deviations.into_iter().map(found).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 fn show(answer: &Answer) -> Result<(), Failure> {
@@ -129,7 +162,7 @@ fn show(answer: &Answer) -> Result<(), Failure> {
     output::text(if answer.ok { "ok" } else { "not ok: the table does not add up to the histories" })
 }
 
-fn told(listed: &Listed) -> Result<(), Failure> {
+fn show_history(listed: &Listed) -> Result<(), Failure> {
     let case = listed.case.as_ref().map(|case| format!(" ({case})")).unwrap_or_default();
     output::text(&format!("{}{case}: {}", listed.stream, listed.pattern))?;
     for Found { how, stage, revision } in &listed.deviations {
@@ -140,8 +173,8 @@ fn told(listed: &Listed) -> Result<(), Failure> {
 
 /// Where the answers come from.
 enum Source {
-    /// A log that was read whole, and how many histories begin in it.
-    Log { conformance: Box<Conformance>, begun: u64 },
+    /// A log that was read whole.
+    Log(ConformanceOfLog),
     /// A server.
     Server { runtime: tokio::runtime::Runtime, audit: Box<AuditServiceClient<Authed>> },
 }
@@ -150,9 +183,8 @@ impl Source {
     fn of_log(data: &Path) -> Result<Self, Failure> {
         let reader = data::reader(data)?;
         let progress = Progress::new("conformance", "events", reader.head().size);
-        let conformance = Conformance::of_log(ConformanceFold, &reader, &|more| progress.add(more));
-        let conformance = Box::new(conformance.map_err(Failure::broken)?);
-        Ok(Self::Log { conformance, begun: begun(&reader)? })
+        let read = ConformanceOfLog::read(&reader, &|more| progress.add(more));
+        read.map(Self::Log).map_err(Failure::broken)
     }
 
     fn of_server(server: &str, tokens: &Path) -> Result<Self, Failure> {
@@ -163,51 +195,25 @@ impl Source {
         Ok(Self::Server { runtime, audit })
     }
 
-    /// The table, and whether it adds up. Of a log, to the streams that begin in it, which the table knows nothing of.
-    fn patterns(&mut self, origin: Option<&str>) -> Result<(Patterns, bool), Failure> {
+    fn patterns(&mut self, args: &Args) -> Result<api::GetConformanceResponse, Failure> {
         match self {
-            Self::Log { conformance, begun } => {
-                let patterns = conformance.patterns(origin).map_err(Failure::broken)?;
-                let whole = origin.is_some() || patterns.histories == *begun;
-                let ok = patterns.add_up() && whole;
-                Ok((patterns, ok))
-            }
+            Self::Log(conformance) => conformance.patterns(args.origin.as_deref()).map_err(Failure::broken),
             Self::Server { runtime, audit } => {
-                let request = api::GetConformanceRequest {
-                    origin: origin.map(str::to_owned),
-                    ..api::GetConformanceRequest::default()
-                };
-                let answered =
-                    runtime.block_on(audit.get_conformance(request)).map_err(refused)?.into_inner();
-                let counted = answered.patterns.into_iter().map(|row| Counted {
-                    origin: row.origin,
-                    pattern: row.pattern,
-                    histories: row.histories,
-                });
-                let patterns = Patterns { counted: counted.collect(), histories: answered.histories };
-                let ok = answered.adds_up && patterns.add_up();
-                Ok((patterns, ok))
+                let request =
+                    api::GetConformanceRequest { origin: args.origin.clone(), ..Default::default() };
+                Ok(runtime.block_on(audit.get_conformance(request)).map_err(refused)?.into_inner())
             }
         }
     }
 
-    fn list(
+    fn deviating(
         &mut self,
-        wanted: &Wanted,
-        mut each: impl FnMut(Listed) -> Result<(), Failure>,
+        args: &Args,
+        mut each: impl FnMut(api::DeviatingHistory) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Log { conformance, .. } => {
-                let mut after = None;
-                loop {
-                    let page = conformance.deviating(wanted, after, PAGE as usize);
-                    let (page, next) = page.map_err(Failure::broken)?;
-                    page.iter().map(listed).try_for_each(&mut each)?;
-                    match next {
-                        Some(_) => after = next,
-                        None => return Ok(()),
-                    }
-                }
+            Self::Log(conformance) => {
+                conformance.deviating(args.origin.as_deref(), args.pattern.as_deref(), each)
             }
             Self::Server { runtime, audit } => {
                 let mut page_token = String::new();
@@ -215,15 +221,13 @@ impl Source {
                     let request = api::ListDeviationsRequest {
                         page_size: PAGE,
                         page_token,
-                        origin: wanted.origin.clone(),
-                        pattern: wanted.pattern.clone(),
-                        ..api::ListDeviationsRequest::default()
+                        origin: args.origin.clone(),
+                        pattern: args.pattern.clone(),
+                        ..Default::default()
                     };
                     let page =
                         runtime.block_on(audit.list_deviations(request)).map_err(refused)?.into_inner();
-                    for view in page.histories {
-                        each(of_view(view)?)?;
-                    }
+                    page.histories.into_iter().try_for_each(&mut each)?;
                     page_token = page.next_page_token;
                     if page_token.is_empty() {
                         return Ok(());
@@ -236,52 +240,4 @@ impl Source {
 
 fn refused(status: tonic::Status) -> Failure {
     Failure::misuse(CallError::from(status))
-}
-
-/// How many histories begin in a log, by its streams' names alone.
-fn begun(reader: &Reader) -> Result<u64, Failure> {
-    const PREFIXES: [&str; 4] = ["complaint-", "fault-", "install-", "imported-"];
-    let mut begun = 0;
-    reader.scan(|view| {
-        let first = view.revision == 0 && PREFIXES.iter().any(|prefix| view.stream.starts_with(prefix));
-        begun += u64::from(first);
-        Ok::<_, duban_log::Error>(ControlFlow::Continue(()))
-    })?;
-    Ok(begun)
-}
-
-fn listed(history: &History) -> Listed {
-    let found = |Deviation { how, stage, revision }| Found { how, stage, revision };
-    Listed {
-        history: history.id.to_string(),
-        stream: history.stream.clone(),
-        origin: history.origin.clone(),
-        case: history.case.clone(),
-        pattern: history.pattern().to_string(),
-        deviations: history.deviations().into_iter().map(found).collect(),
-    }
-}
-
-fn of_view(view: api::DeviatingHistory) -> Result<Listed, Failure> {
-    let found = |found: api::DeviationView| {
-        let how = match found.kind() {
-            api::DeviationKind::Skipped => How::Skipped,
-            api::DeviationKind::OutOfOrder => How::OutOfOrder,
-            api::DeviationKind::Repeated => How::Repeated,
-            api::DeviationKind::OwnWork => How::OwnWork,
-            api::DeviationKind::Unspecified => {
-                return Err(Failure::broken("the server names a deviation that this version does not know"));
-            }
-        };
-        let stage = Stage::take(found.stage, "stage").map_err(Failure::broken)?;
-        Ok(Found { how, stage, revision: found.revision })
-    };
-    Ok(Listed {
-        history: view.history_id,
-        stream: view.stream,
-        origin: view.origin,
-        case: view.case,
-        pattern: view.pattern,
-        deviations: view.deviations.into_iter().map(found).collect::<Result<_, _>>()?,
-    })
 }

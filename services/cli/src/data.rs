@@ -4,20 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::calendar::Calendar;
-use duban_aggregates::ids::TicketId;
-use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
-use duban_aggregates::ticket::{self, Event, Ticket};
-use duban_codec::Lineage;
+use duban_aggregates::ticket::{Event, Ticket};
+pub(crate) use duban_log::BulkAppend as Append;
 use duban_log::disk::{Disk, Lock, RealDisk};
-use duban_log::{Direction, EventLog, Expected, Filter, NewEvent, Options, Reader, SegmentedLog, StreamName};
+use duban_log::{EventLog, NewEvent, Options, Reader, SegmentedLog};
+pub(crate) use duban_projections::ticket_stream;
 use duban_server::rules;
-use duban_server::runner::{Aggregate, Rules};
+use duban_server::runner::Rules;
 use duban_vault::keys::KeyStore;
 use duban_vault::seal::Sealer;
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
 use jiff::Timestamp;
 
 use crate::failure::Failure;
@@ -117,72 +114,23 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::broken)
 }
 
-/// The stream of a ticket.
-pub(crate) fn ticket_stream(kind: Kind, ticket: TicketId) -> Result<StreamName, duban_log::Error> {
-    StreamName::new(format!("{}-{ticket}", kind.name()))
-}
-
 /// A ticket's events as the log keeps them, from its first on, and the ticket after them.
 pub(crate) fn stored<'e>(
     history: impl IntoIterator<Item = (&'e Meta, &'e Event)>,
     policy: &Policy,
 ) -> (Vec<NewEvent>, Option<Ticket>) {
-    let mut ticket: Option<Ticket> = None;
-    let mut events = Vec::new();
-    for (meta, event) in history {
-        ticket = ticket::evolve(ticket, event, meta);
-        let (kind, payload) = duban_codec::encode_ticket(event);
-        events.push(NewEvent {
-            id: meta.id.0,
-            kind: Arc::from(kind),
-            occurred_at: meta.occurred_at.as_microsecond(),
-            recorded_at: meta.recorded_at.as_microsecond(),
-            tags: ticket.as_ref().map(|ticket| ticket.tags(event)).unwrap_or_default(),
-            metadata: duban_codec::encode_metadata(meta, &Lineage::default(), &policy.version),
-            payload: payload.into(),
-        });
-    }
-    (events, ticket)
+    duban_projections::ticket_to_store(history, &policy.version)
 }
 
-/// What is appended to one stream.
-pub(crate) struct Append {
-    pub(crate) stream: StreamName,
-    pub(crate) expected: Expected,
-    pub(crate) events: Vec<NewEvent>,
-}
-
-/// Appends under way at once; no more than the log queues without letting anybody wait.
-const AT_ONCE: usize = 2048;
-
-/// Appends in the given order, many under way at once, so that they share syncs: what is durable after a crash is a beginning of them,
-/// and one append need not wait for the one before it on its stream.
+/// Appends in the given order, many under way at once.
 pub(crate) async fn append_in_order(
     log: &dyn EventLog,
     appends: impl IntoIterator<Item = Append>,
 ) -> Result<(), Failure> {
-    let mut appends = appends.into_iter();
-    let mut under_way = FuturesOrdered::new();
-    // Unconstrained: where tokio made a task yield in the middle of its sends, they would reach the log in another order.
-    tokio::task::unconstrained(async {
-        loop {
-            while under_way.len() < AT_ONCE
-                && let Some(Append { stream, expected, events }) = appends.next()
-            {
-                under_way.push_back(async move { log.append(&stream, expected, events).await });
-            }
-            match under_way.next().await {
-                Some(appended) => drop(appended?),
-                None => return Ok(()),
-            }
-        }
-    })
-    .await
+    Ok(duban_log::append_in_order(log, appends).await?)
 }
 
 /// The log's last recorded moment, below which its clock must not fall.
 pub(crate) async fn last_recorded_at(log: &SegmentedLog) -> Result<Timestamp, Failure> {
-    let page = log.read_all(None, Direction::Backward, &Filter::all(), 1).await?;
-    let last = page.events.first().map_or(0, |event| event.recorded_at);
-    Timestamp::from_microsecond(last).map_err(Failure::broken)
+    Timestamp::from_microsecond(duban_log::last_recorded_at(log).await?).map_err(Failure::broken)
 }

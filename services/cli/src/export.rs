@@ -4,6 +4,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use duban_history::process_mining::{self, ProcessMiningError, Selection, Written};
 use duban_vault::signing::PublicKey;
 use serde::Serialize;
 use uuid::Uuid;
@@ -11,8 +13,8 @@ use uuid::Uuid;
 use crate::args::{Data, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
-use crate::mining::{self, Format, Streams};
 use crate::output::{self, Progress, count};
+use crate::progress::Bars;
 use crate::proof::export::{ExportError, Exported, export};
 use crate::proof::heads::SignedHeadJson;
 use crate::proof::offline::{Checked, check};
@@ -40,6 +42,27 @@ pub(crate) struct Args {
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+}
+
+/// How histories are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// XES, IEEE 1849: a trace a history
+    Xes,
+    /// OCEL 2.0 in JSON: events about tickets, orders, customers and units
+    Ocel,
+}
+
+/// Which histories are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Streams {
+    /// Tickets of ours
+    Ours,
+    /// Foreign histories
+    Imported,
+    /// Both
+    #[default]
+    All,
 }
 
 /// What may be typed.
@@ -85,10 +108,7 @@ struct Answer {
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     match (args.ticket, args.format) {
         (Some(ticket), _) => one(args, ticket, output),
-        (None, Some(format)) => {
-            let what = (format, args.streams.unwrap_or_default());
-            mining::run(&args.data.data, &args.out, what, output)
-        }
+        (None, Some(format)) => all(args, format, output),
         // clap asks for one of the two.
         (None, None) => Err(Failure::misuse("name a ticket, or --all and a --format")),
     }
@@ -125,6 +145,51 @@ fn one(args: &Args, ticket: Uuid, output: Output) -> Result<Done, Failure> {
                     count(later)
                 ))?;
             }
+        }
+    }
+    Ok(Done::Ok)
+}
+
+#[derive(Serialize)]
+struct AllAnswer<'a> {
+    file: &'a Path,
+    format: &'static str,
+    #[serde(flatten)]
+    written: Written,
+}
+
+/// All histories, for process-mining tools.
+fn all(args: &Args, format: Format, output: Output) -> Result<Done, Failure> {
+    let reader = data::reader(&args.data.data)?;
+    let bars = Bars::default();
+    let (name, format) = match format {
+        Format::Xes => ("xes", process_mining::Format::Xes),
+        Format::Ocel => ("ocel", process_mining::Format::Ocel),
+    };
+    let selection = match args.streams.unwrap_or_default() {
+        Streams::Ours => Selection::Ours,
+        Streams::Imported => Selection::Imported,
+        Streams::All => Selection::All,
+    };
+    let progress = |what, done, total| bars.show_unit(what, "histories", done, total);
+    let written = process_mining::export(&reader, &args.out, format, selection, &progress).map_err(
+        |error| match error {
+            ProcessMiningError::Write { .. } => Failure::misuse(error),
+            other => Failure::broken(other),
+        },
+    )?;
+    match output {
+        Output::Json => output::json(&AllAnswer { file: &args.out, format: name, written })?,
+        Output::Text => {
+            let Written { bytes, cases, events, objects } = written;
+            let objects = objects.map(|objects| format!(" about {} objects", count(objects)));
+            output::text(&format!(
+                "{} events of {} histories{} in {} bytes",
+                count(events),
+                count(cases),
+                objects.unwrap_or_default(),
+                count(bytes)
+            ))?;
         }
     }
     Ok(Done::Ok)

@@ -49,6 +49,12 @@ impl From<duban_log::Error> for Failure {
     }
 }
 
+impl From<duban_history::conformance::ConformanceError> for Failure {
+    fn from(error: duban_history::conformance::ConformanceError) -> Self {
+        Self::broken(error)
+    }
+}
+
 /// The exit status, after telling on stderr what went wrong and why.
 pub(crate) fn exit(outcome: &Result<Done, Failure>) -> ExitCode {
     let (error, code) = match outcome {
@@ -61,18 +67,4 @@ pub(crate) fn exit(outcome: &Result<Done, Failure>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// An error with everything behind it.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let why = error.to_string();
-        // Some libraries repeat their source in their own text.
-        if !text.contains(&why) {
-            text.push_str(": ");
-            text.push_str(why.trim_end());
-        }
-        source = error.source();
-    }
-    text
-}
+pub(crate) use duban_codec::with_causes as chain;

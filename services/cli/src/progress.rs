@@ -16,8 +16,13 @@ pub(crate) struct Bars {
 impl Bars {
     /// So many events of so many were read.
     pub(crate) fn show(&self, name: &'static str, done: u64, total: u64) {
+        self.show_unit(name, "events", done, total);
+    }
+
+    /// The same of something else than events.
+    pub(crate) fn show_unit(&self, name: &'static str, unit: &'static str, done: u64, total: u64) {
         let mut bars = self.by_name.lock();
-        bars.entry(name).or_insert_with(|| Progress::new(name, "events", total)).set(done, total);
+        bars.entry(name).or_insert_with(|| Progress::new(name, unit, total)).set(done, total);
         if done >= total {
             bars.remove(name);
         }

@@ -1,43 +1,26 @@
-//! `duban replay`: folds every ticket again, on all cores, and checks what folding alone can show.
-//!
-//! What is checked: every event can be decoded; its id is the one that stream, command and index give; recorded moments never go back
-//! inside a stream; custody adds up to the open time, to the second; a second fold, the read model's, comes to the same tickets, and
-//! its counts add up; and the live read models hold what a new fold gives.
+//! `duban replay`: folds every ticket again, on all cores, and compares with the read models.
 
-mod live;
-
-use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duban_aggregates::ids::{CommandId, TicketId};
-use duban_aggregates::intake::Kind;
-use duban_aggregates::meta::Meta;
-use duban_aggregates::ticket::{self, Ticket, stream_event_id};
-use duban_aggregates::{edition, office};
-use duban_codec::CodecError;
-use duban_log::{Reader, View, part_of};
-use duban_projections::{Counts, Projection, TicketFold, Tickets};
+use duban_history::replay::{self, Folded, ReadModel, ReplayError};
+use duban_log::Reader;
+use duban_log::disk::{Disk, RealDisk};
+use duban_projections::Tickets;
+use duban_proto::api::v1 as api;
 use duban_server::runner::Rules;
-use jiff::Timestamp;
-use parking_lot::Mutex;
+use duban_server::views;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::args::{Data, Output};
 use crate::data;
+use crate::departments::{CallError, Office, Tokens};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
-use crate::readonly::ReadOnlyLog;
-use live::ReadModel;
+use crate::progress::Bars;
 
-/// Differences that are listed; the rest are counted.
-const LISTED: usize = 100;
-
-/// Events that are folded at once: what they fold to lies in memory.
-const EVENTS_AT_ONCE: u64 = 4_000_000;
+/// Tickets asked for at a time.
+const PAGE: u32 = 1_000;
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -70,18 +53,19 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let data = &args.data.data;
     let reader = Arc::new(data::reader(data)?);
     let progress = Progress::new("replay", "events", reader.head().size);
-    let mut folded = fold(&reader, &progress)?;
+    let mut folded = replay::fold(&reader, &|more| progress.add(more)).map_err(failed)?;
     let events_per_second = rate(folded.events, progress.elapsed());
     drop(progress);
     // The read model stops at what it cannot decode, and would only repeat what is listed already.
     let mut read_models = Vec::new();
     if folded.differences.is_empty() {
-        let tickets = compare(&reader, &mut folded)?;
+        let rules = data::rules_of(&reader)?;
+        let tickets = again(&reader, &rules, &mut folded)?;
         read_models = match (&args.server, &args.tokens) {
-            (Some(server), Some(tokens)) => {
-                live::of_server((server, tokens), data, &reader, &tickets, &mut folded.differences)?
+            (Some(server), Some(tokens_file)) => {
+                of_server((server, tokens_file), data, &reader, &tickets, &mut folded)?
             }
-            _ => live::on_disk(data, &reader, &mut folded.differences)?,
+            _ => on_disk(data, rules, &reader, &mut folded)?,
         };
     }
     let answer = Answer {
@@ -89,384 +73,135 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         events: folded.events,
         tickets: folded.tickets.len() as u64,
         events_per_second,
-        differences: folded.differences.told(),
+        differences: folded.differences.lines(),
         read_models,
     };
     match output {
         Output::Json => output::json(&answer)?,
-        Output::Text => {
-            output::text(&format!(
-                "{} events of {} tickets folded at {} events/s",
-                count(answer.events),
-                count(answer.tickets),
-                count(answer.events_per_second)
-            ))?;
-            for ReadModel { name, compared, rows, differences, why } in &answer.read_models {
-                let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-                let told = if *compared {
-                    format!("{} rows compared, {differences} differ", count(*rows))
-                } else {
-                    "not compared".to_owned()
-                };
-                output::text(&format!("read model {name}: {told}{why}"))?;
-            }
-            for difference in &answer.differences {
-                output::text(difference)?;
-            }
-            output::text(if answer.ok { "ok" } else { "not ok" })?;
-        }
+        Output::Text => show(&answer)?,
     }
     Ok(Done::holds(answer.ok))
 }
 
-/// What is found wrong.
-#[derive(Debug, Default)]
-pub(crate) struct Differences {
-    listed: Vec<String>,
-    more: u64,
-}
-
-impl Differences {
-    fn add(&mut self, difference: String) {
-        if self.listed.len() < LISTED {
-            self.listed.push(difference);
+fn show(answer: &Answer) -> Result<(), Failure> {
+    output::text(&format!(
+        "{} events of {} tickets folded at {} events/s",
+        count(answer.events),
+        count(answer.tickets),
+        count(answer.events_per_second)
+    ))?;
+    for ReadModel { name, compared, rows, differences, why } in &answer.read_models {
+        let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let found = if *compared {
+            format!("{} rows compared, {differences} differ", count(*rows))
         } else {
-            self.more += 1;
-        }
-    }
-
-    /// So many more that nobody lists.
-    fn more(&mut self, more: u64) {
-        self.more += more;
-    }
-
-    fn count(&self) -> u64 {
-        self.listed.len() as u64 + self.more
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-
-    fn told(mut self) -> Vec<String> {
-        if self.more > 0 {
-            self.listed.push(format!("and {} more", self.more));
-        }
-        self.listed
-    }
-
-    fn join(&mut self, other: Self) {
-        self.more += other.more;
-        for difference in other.listed {
-            self.add(difference);
-        }
-    }
-}
-
-/// What all tickets fold to.
-#[derive(Debug, Default)]
-pub(crate) struct Folded {
-    /// Events decoded.
-    pub(crate) events: u64,
-    /// A digest of each ticket as its row in the read model shows it.
-    pub(crate) tickets: HashMap<TicketId, u64>,
-    /// What is wrong.
-    pub(crate) differences: Differences,
-    counts: Counts,
-}
-
-/// Folds all streams, part by part, each part on one core. A stream lies in one part whole, and a part is let go when it is done.
-pub(crate) fn fold(reader: &Reader, progress: &Progress) -> Result<Folded, Failure> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let rounds = usize::try_from(reader.head().size / EVENTS_AT_ONCE).unwrap_or(usize::MAX).saturating_add(1);
-    let parts = threads.saturating_mul(rounds);
-    let all = Mutex::new(Folded::default());
-    duban_log::each_part(parts, |part| -> Result<(), Failure> {
-        let mut streams = Streams::new(progress);
-        reader.scan_part(part, parts, |view| {
-            // Part 0 is handed every event whose stream cannot be named, which `take` reports.
-            debug_assert!(part_of(view.stream, parts) == part || part == 0);
-            streams.take(view);
-            Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
-        })?;
-        let folded = streams.finish();
-        all.lock().join(folded);
-        Ok(())
-    })?;
-    Ok(all.into_inner())
-}
-
-impl Folded {
-    fn join(&mut self, other: Self) {
-        self.events += other.events;
-        self.tickets.extend(other.tickets);
-        self.differences.join(other.differences);
-        self.counts = self.counts.plus(other.counts);
-    }
-}
-
-/// Streams of one part, while they are folded.
-struct Streams<'p> {
-    by_id: HashMap<Uuid, Stream>,
-    folded: Folded,
-    untold: u64,
-    progress: &'p Progress,
-}
-
-/// One stream, as far as it is folded.
-#[derive(Default)]
-struct Stream {
-    ticket: Option<Ticket>,
-    ends: u32,
-    open: OpenTime,
-    command: Option<(CommandId, u64)>,
-    recorded_at: i64,
-}
-
-/// How long a ticket was open, in whole seconds.
-#[derive(Default)]
-struct OpenTime {
-    since: Option<i64>,
-    before: i64,
-}
-
-impl OpenTime {
-    fn follow(&mut self, open: bool, second: i64) {
-        match (self.since, open) {
-            (None, true) => self.since = Some(second),
-            (Some(since), false) => {
-                self.before += second - since;
-                self.since = None;
-            }
-            (None, false) | (Some(_), true) => {}
-        }
-    }
-
-    fn until(&self, second: i64) -> i64 {
-        self.before + self.since.map_or(0, |since| second - since)
-    }
-}
-
-/// Progress is told once for so many events.
-const TELL: u64 = 1024;
-
-impl<'p> Streams<'p> {
-    fn new(progress: &'p Progress) -> Self {
-        Self { by_id: HashMap::new(), folded: Folded::default(), untold: 0, progress }
-    }
-
-    fn take(&mut self, view: &View<'_>) {
-        self.folded.events += 1;
-        self.untold += 1;
-        if self.untold == TELL {
-            self.progress.add(std::mem::take(&mut self.untold));
-        }
-        if let Err(why) = self.fold(view) {
-            let View { stream, revision, kind, .. } = view;
-            self.folded.differences.add(format!("event {revision} of {stream} ({kind}): {why}"));
-        }
-    }
-
-    fn fold(&mut self, view: &View<'_>) -> Result<(), String> {
-        let unnamed = || "its stream has no id".to_owned();
-        let (prefix, id) = match view.stream {
-            office::STREAM => (office::STREAM, office::ID),
-            edition::STREAM => (edition::STREAM, edition::ID),
-            stream => {
-                let (prefix, id) = stream.split_once('-').ok_or_else(unnamed)?;
-                (prefix, id.parse().map_err(|_| unnamed())?)
-            }
+            "not compared".to_owned()
         };
-        let is_ticket =
-            [Kind::Complaint, Kind::Fault, Kind::Install].iter().any(|kind| kind.name() == prefix);
-        let undecodable = |error: CodecError| error.to_string();
-        let meta = duban_codec::decode_meta(&duban_projections::viewed(view)).map_err(undecodable)?;
-        let stream = self.by_id.entry(id).or_default();
-        let checked = stream.check(id, view, &meta);
-        match prefix {
-            _ if is_ticket => {
-                let event = duban_codec::decode_ticket(view.kind, view.payload).map_err(undecodable)?;
-                stream.ticket = ticket::evolve(stream.ticket.take(), &event, &meta);
-                stream.follow(&meta)?;
-            }
-            "problem" => drop(duban_codec::decode_problem(view.kind, view.payload).map_err(undecodable)?),
-            "notice" => drop(duban_codec::decode_notice(view.kind, view.payload).map_err(undecodable)?),
-            "customer" => drop(duban_codec::decode_customer(view.kind, view.payload).map_err(undecodable)?),
-            "imported" => drop(duban_codec::decode_imported(view.kind, view.payload).map_err(undecodable)?),
-            "emergency" => drop(duban_codec::decode_emergency(view.kind, view.payload).map_err(undecodable)?),
-            edition::STREAM => {
-                drop(duban_codec::decode_edition(view.kind, view.payload).map_err(undecodable)?);
-            }
-            office::STREAM => {
-                let office::Event::DayClosed(_) =
-                    duban_codec::decode_office(view.kind, view.payload).map_err(undecodable)?;
-            }
-            other => return Err(format!("no stream begins with {other:?}")),
-        }
-        checked
+        output::text(&format!("read model {name}: {found}{why}"))?;
     }
+    for difference in &answer.differences {
+        output::text(difference)?;
+    }
+    output::text(if answer.ok { "ok" } else { "not ok" })
+}
 
-    fn finish(mut self) -> Folded {
-        self.progress.add(self.untold);
-        for (id, stream) in self.by_id {
-            let Some(ticket) = stream.ticket else { continue };
-            let counts = Counts {
-                opened: 1,
-                reopened: ticket.reopened.into(),
-                open: ticket.is_open().into(),
-                rounds: ticket.round.number.into(),
-                ..Counts::default()
-            };
-            self.folded.counts = self.folded.counts.plus(counts);
-            if ticket.ends != ticket.reopened + u32::from(!ticket.is_open()) || ticket.ends != stream.ends {
-                self.folded.differences.add(format!("ticket {id}: its ends, reopenings and state disagree"));
-            }
-            let custody: i64 = ticket.custody.seconds(ticket.last_recorded_at).values().sum();
-            let open = stream.open.until(ticket.last_recorded_at.as_second());
-            if custody != open {
-                let difference =
-                    format!("ticket {id}: custody adds up to {custody} s, and it was open for {open} s");
-                self.folded.differences.add(difference);
-            }
-            self.folded.tickets.insert(TicketId(id), digest(&ticket));
-        }
-        self.folded
+fn failed(error: ReplayError) -> Failure {
+    match error {
+        ReplayError::Log(error) => error.into(),
+        other => Failure::broken(other),
     }
 }
 
-impl Stream {
-    fn check(&mut self, id: Uuid, view: &View<'_>, meta: &Meta) -> Result<(), String> {
-        let first = match self.command {
-            Some((command, first)) if command == meta.command => first,
-            _ => meta.revision,
-        };
-        self.command = Some((meta.command, first));
-        let index = u32::try_from(meta.revision - first).unwrap_or(u32::MAX);
-        let expected = stream_event_id(id, meta.command, index);
-        let earlier = std::mem::replace(&mut self.recorded_at, view.recorded_at);
-        if meta.revision > 0 && view.recorded_at < earlier {
-            return Err("it was recorded before the event before it".to_owned());
+/// Folds a second time, as the read model does.
+fn again(reader: &Arc<Reader>, rules: &Rules, folded: &mut Folded) -> Result<Tickets, Failure> {
+    let progress = Progress::new("read model", "events", reader.head().size);
+    let rules = (Arc::clone(&rules.policy), Arc::clone(&rules.calendar));
+    let read = Box::new(move |more| progress.add(more));
+    let compared = replay::compare_with_read_model(reader, rules, folded, read);
+    data::runtime()?.block_on(compared).map_err(failed)
+}
+
+/// The rows on disk, where nobody else has them open.
+fn on_disk(
+    data: &Path,
+    Rules { policy, calendar }: Rules,
+    reader: &Arc<Reader>,
+    folded: &mut Folded,
+) -> Result<Vec<ReadModel>, Failure> {
+    let disk = RealDisk::open(&data::existing_log_dir(data)?).map_err(Failure::broken)?;
+    let _lock = match disk.lock() {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            let why = "somebody has the directory open: name the server with --server and --tokens";
+            return Ok(replay::left_out(why));
         }
-        if expected != meta.id {
-            return Err(format!("its id is not that of event {index} of its command"));
-        }
-        Ok(())
-    }
-
-    fn follow(&mut self, meta: &Meta) -> Result<(), String> {
-        let Some(ticket) = &self.ticket else {
-            return Err("the ticket does not begin with its intake".to_owned());
-        };
-        self.ends = self.ends.max(ticket.ends);
-        self.open.follow(ticket.is_open(), meta.recorded_at.as_second());
-        Ok(())
-    }
-}
-
-/// What the read model shows of a ticket, in short.
-fn digest(ticket: &Ticket) -> u64 {
-    let parts = (ticket.kind(), ticket.stage, ticket.is_open(), ticket.round.number, ticket.revision);
-    digest_of(parts, ticket.custody.holder().name(), &ticket.intake.category, ticket.intake.taken_in_at)
-}
-
-fn digest_of(parts: impl Hash, holder: &str, category: &str, taken_in_at: Timestamp) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
-    (holder, category, taken_in_at).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Folds a second time, as the read model does, in the log's order, and compares.
-fn compare(reader: &Arc<Reader>, folded: &mut Folded) -> Result<Tickets, Failure> {
-    let Rules { policy, calendar } = data::rules_of(reader)?;
-    let fold = TicketFold::new(policy, calendar);
-    let tickets = Projection::temporary(fold).map_err(Failure::broken)?;
-    let total = reader.head().size;
-    let log = Arc::new(ReadOnlyLog::new(Arc::clone(reader), Progress::new("read model", "events", total)));
-    data::runtime()?.block_on(tickets.follow(log));
-    let counts = tickets.counts().map_err(Failure::broken)?;
+        Err(error) => return Err(Failure::broken(error)),
+    };
+    let bars = Bars::default();
+    let progress = Progress::new("read models", "events", 0);
+    let (home, rules) = (views::home(data), (policy, calendar));
+    let building = |name, done, total| bars.show(name, done, total);
+    let read = Box::new(move |more| progress.add(more));
     let differences = &mut folded.differences;
-    if !counts.add_up() {
-        differences.add(format!("the read model's counts do not add up: {counts:?}"));
-    }
-    let (ours, theirs) = (folded.counts, counts);
-    let same = (ours.opened, ours.reopened, ours.open) == (theirs.opened, theirs.reopened, theirs.open);
-    if !same {
-        differences.add(format!("the read model counts otherwise: {theirs:?} and not {ours:?}"));
-    }
-    for (id, digest) in &folded.tickets {
-        let row = tickets.get(*id).map_err(Failure::broken)?.map(|row| {
-            let parts = (row.kind, row.stage, row.is_open(), row.round, row.revision);
-            digest_of(parts, &row.holder, &row.category, row.taken_in_at)
-        });
-        match row {
-            Some(row) if row == *digest => {}
-            Some(_) => differences.add(format!("ticket {id}: the read model folds it otherwise")),
-            None => differences.add(format!("ticket {id}: the read model does not have it")),
+    let compared = replay::compare_on_disk(&home, rules, reader, differences, &building, read);
+    data::runtime()?.block_on(compared).map_err(failed)
+}
+
+/// The tickets as a server's lists show them.
+fn of_server(
+    server: (&str, &Path),
+    data: &Path,
+    reader: &Reader,
+    tickets: &Tickets,
+    folded: &mut Folded,
+) -> Result<Vec<ReadModel>, Failure> {
+    let listed = data::runtime()?.block_on(listed(server, reader))?;
+    let progress = Progress::new("tickets", "tickets", listed.len() as u64);
+    let log = data::existing_log_dir(data)?;
+    let reopen = || Reader::open(&log);
+    let compared = replay::compare_with_lists(listed, tickets, &reopen, &mut folded.differences, &|more| {
+        progress.add(more);
+    });
+    compared.map_err(failed)
+}
+
+/// Every ticket in the server's list, which has taken in everything that we have read.
+async fn listed(
+    (server, tokens): (&str, &Path),
+    reader: &Reader,
+) -> Result<Vec<api::TicketSummary>, Failure> {
+    let failed = |error: CallError| match error {
+        CallError::Refused(_) | CallError::Stuck { .. } => Failure::broken(error),
+        other => Failure::misuse(other),
+    };
+    let tokens = Tokens::read(tokens).map_err(failed)?;
+    let office = Office::connect(server, tokens).await.map_err(failed)?;
+    let mut history = office.history().map_err(failed)?;
+    let head = reader.head().position;
+    let min_position = head.map(|position| position.to_string()).unwrap_or_default();
+    let (mut tickets, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = api::ListTicketsRequest {
+            min_position: min_position.clone(),
+            page_size: PAGE,
+            page_token,
+            ..Default::default()
+        };
+        let page = history.list_tickets(request).await.map_err(|status| failed(status.into()))?.into_inner();
+        tickets.extend(page.tickets);
+        if page.next_page_token.is_empty() {
+            return Ok(tickets);
         }
+        page_token = page.next_page_token;
     }
-    Ok(tickets)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use duban_aggregates::sample::Walker;
-    use duban_aggregates::sealed::Sealed;
-    use duban_aggregates::ticket::Event;
-    use duban_log::{EventLog, Expected, Options, SegmentedLog};
-
     use super::*;
 
-    /// What replaying a story finds after it was changed on its way to the log.
-    #[track_caller]
-    fn check(change: impl FnOnce(&mut Vec<(Meta, Event)>), wanted: &[&str]) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut walker = Walker::new(3);
-        let customer = walker.customer();
-        let seal = |text: &str| Sealed { customer, nonce: [0; 12], ciphertext: vec![0; text.len() + 16] };
-        let mut history = walker.history(customer, &seal);
-        assert!(history.len() > 8);
-        change(&mut history);
-        write(dir.path(), &history);
-        let reader = Arc::new(data::reader(dir.path()).unwrap());
-        let mut folded = fold(&reader, &Progress::new("replay", "events", 0)).unwrap();
-        if folded.differences.is_empty() {
-            compare(&reader, &mut folded).unwrap();
-        }
-        let told = folded.differences.told();
-        assert_eq!(told.len(), wanted.len(), "{told:?}");
-        assert!(told.iter().zip(wanted).all(|(told, part)| told.contains(part)), "{told:?}");
-    }
-
-    fn write(data: &Path, history: &[(Meta, Event)]) {
-        let (policy, _) = data::rules();
-        let (events, ticket) = data::stored(history.iter().map(|(meta, event)| (meta, event)), &policy);
-        let ticket = ticket.unwrap();
-        let stream = data::ticket_stream(ticket.kind(), ticket.id()).unwrap();
-        let log = SegmentedLog::open(&data::log_dir(data), Options::default()).unwrap();
-        let runtime = data::runtime().unwrap();
-        runtime.block_on(log.append(&stream, Expected::NoStream, events)).unwrap();
-        runtime.block_on(log.close()).unwrap();
-    }
-
     #[test]
-    fn a_story_as_it_was_decided_has_no_differences() {
-        check(|_| (), &[]);
-    }
-
-    #[test]
-    fn an_id_that_its_command_does_not_give_is_named() {
-        check(|history| history[3].0.id.0 = Uuid::nil(), &["event 3 of"]);
-    }
-
-    #[test]
-    fn a_moment_that_goes_back_is_named() {
-        let back = |history: &mut Vec<(Meta, Event)>| {
-            let first = history[0].0.recorded_at;
-            history[1].0.recorded_at = first - jiff::SignedDuration::from_secs(60);
-        };
-        check(back, &["event 1 of"]);
+    fn the_read_models_that_are_compared_are_those_of_a_server() {
+        assert_eq!(replay::READ_MODELS, views::NAMES);
     }
 }

@@ -50,6 +50,23 @@ pub enum CodecError {
     Json(#[source] serde_json::Error),
 }
 
+/// An error with everything behind it, in one line.
+#[must_use]
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let why = error.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.contains(&why) {
+            text.push_str(": ");
+            text.push_str(why.trim_end());
+        }
+        source = error.source();
+    }
+    text
+}
+
 /// A field, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]

@@ -26,7 +26,7 @@ pub use self::envelope::{
     Lineage, Metadata, Parts, StoredEvent, decode_meta, decode_metadata, encode_metadata, from_event,
     to_event,
 };
-pub use self::error::{CodecError, Malformed, Problem};
+pub use self::error::{CodecError, Malformed, Problem, with_causes};
 pub use self::events::{Stored, payload, stored_payload, types};
 pub use self::json::{
     descriptors, from_json, metadata_from_json, metadata_to_json, payload_from_json, payload_to_json,

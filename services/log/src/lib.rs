@@ -8,6 +8,7 @@
 mod api;
 pub mod backup;
 pub mod bench;
+mod bulk;
 pub mod contract;
 pub mod disk;
 mod error;
@@ -27,6 +28,7 @@ pub mod tree;
 mod verify;
 
 pub use api::{Delivery, EventLog, Feed, Subscription};
+pub use bulk::{BulkAppend, append_in_order, last_recorded_at};
 pub use error::{Damage, Error};
 pub use event::{
     APPEND_BYTES_MAX, Appended, Direction, Expected, Head, KIND_BYTES_MAX, METADATA_BYTES_MAX, NewEvent,

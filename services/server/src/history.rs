@@ -10,7 +10,8 @@ mod words;
 pub use self::diff::difference;
 pub use self::explain::{explain_clock, explain_verdict};
 pub use self::texts::Opener;
-pub use self::view::{Shown, order_status, state, summary};
+pub use self::view::{Shown, order_status};
+pub use duban_history::ticket_summary::{state, summary};
 
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;

@@ -442,23 +442,7 @@ impl TokenIssuer {
 /// A role's name in tokens, logs and refusals.
 #[must_use]
 pub fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Desk => "desk",
-        Role::Investigation => "investigation",
-        Role::Dispatch => "dispatch",
-        Role::Unit => "unit",
-        Role::Inspection => "inspection",
-        Role::Reporting => "reporting",
-        Role::Assessment => "assessment",
-        Role::Supervisor => "supervisor",
-        Role::Auditor => "auditor",
-        Role::Monitor => "monitor",
-        Role::Observer => "observer",
-        Role::Administrator => "administrator",
-        Role::Timer => "timer",
-        Role::Rule => "rule",
-        Role::Import => "import",
-    }
+    role.name()
 }
 
 #[cfg(test)]

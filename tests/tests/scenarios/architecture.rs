@@ -33,6 +33,17 @@ fn dependencies_point_one_way() {
         ("duban-codec", &["duban-proto", "duban-aggregates"]),
         ("duban-projections", &["duban-proto", "duban-aggregates", "duban-codec", "duban-log"]),
         (
+            "duban-history",
+            &[
+                "duban-proto",
+                "duban-aggregates",
+                "duban-codec",
+                "duban-log",
+                "duban-vault",
+                "duban-projections",
+            ],
+        ),
+        (
             "duban-server",
             &[
                 "duban-proto",
@@ -41,6 +52,7 @@ fn dependencies_point_one_way() {
                 "duban-log",
                 "duban-vault",
                 "duban-projections",
+                "duban-history",
             ],
         ),
     ];

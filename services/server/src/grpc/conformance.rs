@@ -1,8 +1,8 @@
 //! Conformance: the table of patterns, and the histories that deviate.
 
 use duban_aggregates::chain::Stage;
-use duban_codec::Wire;
-use duban_projections::conformance::{Counted, Deviation, History, How, Wanted};
+use duban_history::conformance::{deviating_history, patterns_answer};
+use duban_projections::conformance::{How, Wanted};
 use duban_proto::api::v1 as api;
 use prost::Message;
 use uuid::Uuid;
@@ -30,14 +30,7 @@ impl Api {
         let origin = text("origin", asked.origin.as_deref())?;
         self.checked(&asked.min_position).await?;
         let patterns = self.conformance.patterns(origin.as_deref()).map_err(stopped)?;
-        let (conforming, adds_up) = (patterns.conforming(), patterns.add_up());
-        let view = |Counted { origin, pattern, histories }| api::PatternView { origin, pattern, histories };
-        Ok(api::GetConformanceResponse {
-            histories: patterns.histories,
-            conforming,
-            adds_up,
-            patterns: patterns.counted.into_iter().map(view).collect(),
-        })
+        Ok(patterns_answer(patterns))
     }
 
     /// A page of histories that deviate.
@@ -62,7 +55,7 @@ impl Api {
         let (histories, next) = self.conformance.deviating(&wanted, after, limit).map_err(stopped)?;
         let next = next.map(|id| token(query, At { number: 0, id, part: 0 }));
         Ok(api::ListDeviationsResponse {
-            histories: histories.iter().map(view).collect(),
+            histories: histories.iter().map(deviating_history).collect(),
             next_page_token: next.unwrap_or_default(),
         })
     }
@@ -98,27 +91,5 @@ fn how(kind: i32) -> Field<How> {
         Ok(api::DeviationKind::OwnWork) => Ok(How::OwnWork),
         Ok(api::DeviationKind::Unspecified) => Err(RunError::field("kind", "is required where it is given")),
         Err(_) => Err(RunError::field("kind", format!("has the unknown value {kind}"))),
-    }
-}
-
-fn view(history: &History) -> api::DeviatingHistory {
-    let found = |Deviation { how, stage, revision }| api::DeviationView {
-        kind: match how {
-            How::Skipped => api::DeviationKind::Skipped,
-            How::OutOfOrder => api::DeviationKind::OutOfOrder,
-            How::Repeated => api::DeviationKind::Repeated,
-            How::OwnWork => api::DeviationKind::OwnWork,
-        }
-        .into(),
-        stage: stage.put(),
-        revision,
-    };
-    api::DeviatingHistory {
-        history_id: history.id.to_string(),
-        stream: history.stream.clone(),
-        origin: history.origin.clone(),
-        case: history.case.clone(),
-        pattern: history.pattern().to_string(),
-        deviations: history.deviations().into_iter().map(found).collect(),
     }
 }

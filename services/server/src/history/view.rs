@@ -21,6 +21,8 @@ use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
 use jiff::Timestamp;
 
+use duban_history::ticket_summary::summary;
+
 use super::texts::Opener;
 use crate::runner::RunError;
 
@@ -242,29 +244,6 @@ impl Shown {
     }
 }
 
-/// A ticket in a list.
-#[must_use]
-pub fn summary(row: &Row) -> api::TicketSummary {
-    api::TicketSummary {
-        ticket_id: row.ticket.to_string(),
-        revision: row.revision,
-        kind: row.kind.put(),
-        channel: row.channel.put(),
-        category: row.category.clone(),
-        severity: row.severity.put(),
-        taken_in_at: row.taken_in_at.put(),
-        state: self::state(row.ended.as_ref()).into(),
-        stage: row.stage.put(),
-        round: row.round,
-        holder: row.holder.clone(),
-        next_due: row.next_due.put(),
-        breaches: row.breaches,
-        paused: row.paused,
-        area: row.area.put(),
-        ended_at: row.ended_at.put(),
-    }
-}
-
 /// How an order stands, as answers say it.
 #[must_use]
 pub fn order_status(status: OrderStands) -> api::OrderStatus {
@@ -321,18 +300,6 @@ pub(super) fn clock(clock: &Clock) -> api::ClockView {
         provisional: start.provisional,
         policy: start.policy.clone(),
         calendar: start.calendar.clone(),
-    }
-}
-
-/// Whether a ticket is open, or how it ended, as answers say it.
-#[must_use]
-pub fn state(ended: Option<&End>) -> api::TicketState {
-    match ended {
-        None => api::TicketState::Open,
-        Some(End::Closed) => api::TicketState::Closed,
-        Some(End::Withdrawn) => api::TicketState::Withdrawn,
-        Some(End::Rejected) => api::TicketState::Rejected,
-        Some(End::Merged(_)) => api::TicketState::Merged,
     }
 }
 

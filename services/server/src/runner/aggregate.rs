@@ -9,8 +9,9 @@ use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::policy::Policy;
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::state::Done;
-use duban_aggregates::{customer, edition, emergency, intake, notice, office, order, problem, ticket};
+use duban_aggregates::{customer, edition, emergency, intake, notice, office, problem, ticket};
 use duban_codec::CodecError;
+use duban_projections::ticket_tags;
 use jiff::Timestamp;
 
 use super::{Emergencies, Rules};
@@ -169,51 +170,7 @@ impl Aggregate for ticket::Ticket {
     }
 
     fn tags(&self, event: &Self::Event) -> Tags {
-        let tag = |key: &str, value: &str| (Arc::from(key), Arc::from(fitting(value)));
-        let mut tags = vec![
-            tag("kind", self.kind().name()),
-            tag("category", &self.intake.category),
-            tag("province", &self.intake.area.province),
-            tag("area", &self.intake.area.district),
-            tag("stage", self.stage.name()),
-        ];
-        if let Some(unit) = event_unit(self, event) {
-            tags.push(tag("unit", unit));
-        }
-        tags
-    }
-}
-
-/// What a tag has room for. Districts are whatever the desk typed, and no event is refused for its tags.
-fn fitting(value: &str) -> &str {
-    let mut end = value.len().min(duban_log::TAG_VALUE_BYTES_MAX);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    &value[..end]
-}
-
-/// The unit that an event is about.
-fn event_unit<'t>(ticket: &'t ticket::Ticket, event: &'t ticket::Event) -> Option<&'t str> {
-    match event {
-        ticket::Event::Order(event) => {
-            let number = match event {
-                order::Event::Issued { order, .. }
-                | order::Event::Accepted { order }
-                | order::Event::Replied { order, .. }
-                | order::Event::ReturnRequested { order, .. }
-                | order::Event::ReturnGranted { order }
-                | order::Event::ReturnRefused { order, .. }
-                | order::Event::Released { order, .. }
-                | order::Event::Recalled { order, .. }
-                | order::Event::ExtensionAsked { order, .. }
-                | order::Event::ExtensionGranted { order, .. }
-                | order::Event::ExtensionRefused { order, .. }
-                | order::Event::WaitingForAssist { order, .. } => *order,
-            };
-            ticket.order(number).map(|order| order.unit.as_str())
-        }
-        _ => ticket.lead().map(|lead| lead.unit.as_str()),
+        ticket_tags(self, event)
     }
 }
 

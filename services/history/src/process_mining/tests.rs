@@ -8,19 +8,22 @@ use duban_aggregates::chain::Stage;
 use duban_aggregates::ids::{CommandId, HistoryId};
 use duban_aggregates::imported::{self, Attribute, Step};
 use duban_aggregates::meta::Meta;
+use duban_aggregates::policy::Policy;
 use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::stream_event_id;
 use duban_codec::Lineage;
-use duban_log::{EventLog, Expected, NewEvent, Options, SegmentedLog, StreamName};
+use duban_log::{
+    BulkAppend, EventLog, Expected, NewEvent, Options, Reader, SegmentedLog, StreamName, append_in_order,
+};
+use duban_projections::{ticket_stream, ticket_to_store};
 use jiff::Timestamp;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Format, Streams, Written, write};
-use crate::data::{self, Append};
+use super::{Format, Selection, Written};
 
 /// Everything that breaks a writer that is not careful.
 const HOSTILE: &str = "\"/></event></trace>]]><!-- & &amp; '<x>' -->\r\n\t\u{0}\u{1}\u{fffe}\u{2028}𠮷";
@@ -36,7 +39,7 @@ fn stream(name: &str) -> StreamName {
 }
 
 /// A step of a foreign history.
-fn step(case: &str, revision: u64, second: i64) -> Append {
+fn step(case: &str, revision: u64, second: i64) -> BulkAppend {
     let history = HistoryId(Uuid::new_v5(&Uuid::NAMESPACE_OID, case.as_bytes()));
     let occurred_at = Timestamp::from_second(1_262_304_000 + second).unwrap();
     let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: value.into() };
@@ -79,13 +82,13 @@ fn step(case: &str, revision: u64, second: i64) -> Append {
         payload: payload.into(),
     };
     let stream = stream(&format!("imported-{history}"));
-    Append { stream, expected: Expected::after(revision.checked_sub(1)), events: vec![event] }
+    BulkAppend { stream, expected: Expected::after(revision.checked_sub(1)), events: vec![event] }
 }
 
 /// A log with tickets of ours and two foreign histories; answers how many events each stream has.
 fn log(dir: &Path) -> BTreeMap<String, u64> {
     let mut walker = Walker::new(5);
-    let (policy, _) = data::rules();
+    let policy = Policy::cn_national();
     let mut appends = Vec::new();
     for _ in 0..TICKETS {
         let customer = walker.customer();
@@ -95,10 +98,11 @@ fn log(dir: &Path) -> BTreeMap<String, u64> {
             Sealed { customer, nonce: [0; 12], ciphertext }
         };
         let history = walker.history(customer, &seal);
-        let (events, ticket) = data::stored(history.iter().map(|(meta, event)| (meta, event)), &policy);
+        let (events, ticket) =
+            ticket_to_store(history.iter().map(|(meta, event)| (meta, event)), &policy.version);
         let ticket = ticket.unwrap();
-        let stream = data::ticket_stream(ticket.kind(), ticket.id()).unwrap();
-        appends.push(Append { stream, expected: Expected::NoStream, events });
+        let stream = ticket_stream(ticket.kind(), ticket.id()).unwrap();
+        appends.push(BulkAppend { stream, expected: Expected::NoStream, events });
     }
     // The second step was recorded first.
     appends.extend([step("Case1", 0, 60), step("Case1", 1, 30), step(HOSTILE, 0, 0)]);
@@ -106,17 +110,18 @@ fn log(dir: &Path) -> BTreeMap<String, u64> {
     for append in &appends {
         *lengths.entry(append.stream.as_str().to_owned()).or_default() += append.events.len() as u64;
     }
-    let log = SegmentedLog::open(&data::log_dir(dir), Options::default()).unwrap();
-    let runtime = data::runtime().unwrap();
-    runtime.block_on(data::append_in_order(&log, appends)).unwrap();
+    let log = SegmentedLog::open(&dir.join("log"), Options::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(append_in_order(&log, appends)).unwrap();
     runtime.block_on(log.close()).unwrap();
     lengths
 }
 
-fn export(dir: &Path, format: Format, streams: Streams) -> (Written, String) {
+fn export(dir: &Path, format: Format, selection: Selection) -> (Written, String) {
     let out = dir.join("out");
-    let reader = data::reader(dir).unwrap();
-    let written = write(&reader, &out, format, streams).unwrap();
+    let reader = Reader::open(&dir.join("log")).unwrap();
+    let written = super::export(&reader, &out, format, selection, &|_, _, _| ()).unwrap();
+    assert_eq!(written.bytes, std::fs::metadata(&out).unwrap().len());
     assert!(!dir.join("out.part").exists());
     (written, std::fs::read_to_string(&out).unwrap())
 }
@@ -178,10 +183,10 @@ fn traces(text: &str) -> Vec<(Fields, Vec<Fields>)> {
 fn xes_read_back_has_every_history_and_every_event_at_its_moment_with_a_zone() {
     let dir = tempfile::tempdir().unwrap();
     let lengths = log(dir.path());
-    let (written, text) = export(dir.path(), Format::Xes, Streams::All);
+    let (written, text) = export(dir.path(), Format::Xes, Selection::All);
     let events: u64 = lengths.values().sum();
     let cases = lengths.len() as u64;
-    assert_eq!(written, Written { cases, events, objects: None });
+    assert_eq!(written, Written { bytes: text.len() as u64, cases, events, objects: None });
     let traces = traces(&text);
     let found: BTreeMap<String, u64> =
         traces.iter().map(|(trace, events)| (trace["stream"].1.clone(), events.len() as u64)).collect();
@@ -211,7 +216,7 @@ fn xes_read_back_has_every_history_and_every_event_at_its_moment_with_a_zone() {
 fn hostile_texts_stay_in_their_attributes() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path());
-    let (_, text) = export(dir.path(), Format::Xes, Streams::Imported);
+    let (_, text) = export(dir.path(), Format::Xes, Selection::Imported);
     let traces = traces(&text);
     let [(first, events), (second, _)] = &traces[..] else { panic!("{} traces", traces.len()) };
     let value = |fields: &Fields, key: &str| fields[key].1.clone();
@@ -235,7 +240,7 @@ fn hostile_texts_stay_in_their_attributes() {
 fn ocel_read_back_names_only_objects_types_and_attributes_that_it_declares() {
     let dir = tempfile::tempdir().unwrap();
     let lengths = log(dir.path());
-    let (written, text) = export(dir.path(), Format::Ocel, Streams::All);
+    let (written, text) = export(dir.path(), Format::Ocel, Selection::All);
     let read: Value = serde_json::from_str(&text).unwrap();
     let list = |value: &Value, name: &str| value[name].as_array().unwrap().clone();
     let text_of = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
@@ -290,13 +295,13 @@ fn sealed_texts_stay_out_and_streams_are_chosen_by_where_they_come_from() {
     let lengths = log(dir.path());
     let foreign = |stream: &&String| stream.starts_with("imported-");
     for format in [Format::Xes, Format::Ocel] {
-        let (all, text) = export(dir.path(), format, Streams::All);
+        let (all, text) = export(dir.path(), format, Selection::All);
         // Words that only sealed texts hold: of names, addresses, descriptions and reports.
         for words in ["人民路", "光猫红灯", "交接箱", "建国", "秀英", "退费"] {
             assert!(!text.contains(words), "{words} got out");
         }
-        let ours = export(dir.path(), format, Streams::Ours).0;
-        let imported = export(dir.path(), format, Streams::Imported).0;
+        let ours = export(dir.path(), format, Selection::Ours).0;
+        let imported = export(dir.path(), format, Selection::Imported).0;
         assert_eq!(imported.cases, lengths.keys().filter(foreign).count() as u64);
         assert_eq!((ours.cases + imported.cases, ours.events + imported.events), (all.cases, all.events));
     }

@@ -10,7 +10,7 @@ use duban_aggregates::ids::{OrderNo, UnitId};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::trace::{About, Happened, Object, Origin, Trace, moment};
+use super::trace::{About, Activity, Object, Origin, Trace, moment};
 use super::{Histories, WriteError, Written};
 
 /// From when on an attribute holds that never changes.
@@ -105,14 +105,14 @@ fn object_id(trace: &Trace, object: &Object) -> String {
 }
 
 /// An event's own attributes, all of them texts.
-fn attributes(event: &Happened) -> Vec<(&str, String)> {
+fn attributes(event: &Activity) -> Vec<(&str, String)> {
     let mut all = vec![
         ("transition", event.transition.clone()),
         ("revision", event.revision.to_string()),
         ("recorded_at", moment(event.recorded_at)),
     ];
     all.extend(event.resource.iter().map(|resource| ("resource", resource.clone())));
-    if let Some((role, unit)) = &event.place {
+    if let Some((role, unit)) = &event.role_and_unit {
         all.extend([("role", (*role).to_owned()), ("unit", unit.clone())]);
     }
     all.extend(event.attributes.iter().map(|(name, value)| (name.as_str(), value.clone())));
@@ -153,7 +153,7 @@ pub(super) fn write(out: &mut impl Write, histories: &Histories<'_>) -> Result<W
         for happened in &trace.events {
             written.events += 1;
             let own = attributes(happened);
-            let names = event_types.entry(happened.activity.clone()).or_default();
+            let names = event_types.entry(happened.name.clone()).or_default();
             names.extend(own.iter().map(|(name, _)| (*name).to_owned()));
             events.add(&event(trace, happened, &own))?;
         }
@@ -199,7 +199,7 @@ pub(super) fn write(out: &mut impl Write, histories: &Histories<'_>) -> Result<W
     Ok(written)
 }
 
-fn event<'e>(trace: &Trace, happened: &'e Happened, own: &'e [(&'e str, String)]) -> Event<'e> {
+fn event<'e>(trace: &Trace, happened: &'e Activity, own: &'e [(&'e str, String)]) -> Event<'e> {
     let history = Relationship { object_id: trace.stream.clone(), qualifier: kind(trace.origin) };
     let about = happened
         .about
@@ -207,7 +207,7 @@ fn event<'e>(trace: &Trace, happened: &'e Happened, own: &'e [(&'e str, String)]
         .map(|About { object, qualifier }| Relationship { object_id: object_id(trace, object), qualifier });
     Event {
         id: happened.id,
-        kind: &happened.activity,
+        kind: &happened.name,
         time: moment(happened.at),
         attributes: own.iter().map(|(name, value)| Attribute { name, value }).collect(),
         relationships: std::iter::once(history).chain(about).collect(),

@@ -9,26 +9,29 @@ use duban_log::{
     Reader, Recorded, StreamName, Subscription,
 };
 
-use crate::output::Progress;
-
 /// Events read at a time.
 const PAGE: usize = 1024;
 
+/// Told that so many more events were read.
+pub type ReadEvents = Box<dyn Fn(u64) + Send + Sync>;
+
 /// A directory's events behind the trait. Subscriptions end where the log did when it was opened.
-pub(crate) struct ReadOnlyLog {
+pub struct ReadOnlyLog {
     reader: Arc<Reader>,
-    progress: Arc<Progress>,
+    progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl ReadOnlyLog {
-    pub(crate) fn new(reader: Arc<Reader>, progress: Progress) -> Self {
-        Self { reader, progress: Arc::new(progress) }
+    /// A reader's events; whoever follows them is told how many more were read.
+    #[must_use]
+    pub fn new(reader: Arc<Reader>, progress: ReadEvents) -> Self {
+        Self { reader, progress: Arc::from(progress) }
     }
 }
 
 struct Pages {
     reader: Arc<Reader>,
-    progress: Arc<Progress>,
+    progress: Arc<dyn Fn(u64) + Send + Sync>,
     filter: Filter,
     at: Option<Position>,
     end: bool,
@@ -42,7 +45,7 @@ impl Feed for Pages {
             self.end = page.end;
             self.at = page.next.or(self.at);
             if !page.events.is_empty() {
-                self.progress.add(page.events.len() as u64);
+                (self.progress)(page.events.len() as u64);
                 return Ok(Delivery::Events(page.events));
             }
         }

@@ -12,12 +12,11 @@ use duban_aggregates::order;
 use duban_aggregates::ticket::Event;
 use duban_codec::CodecError;
 use duban_log::{Direction, Reader, Recorded, StreamName};
-use duban_server::identity::role_name;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use uuid::Uuid;
 
-use super::MiningError;
+use super::ProcessMiningError;
 
 /// Events of a history that are read together.
 const PAGE: usize = 512;
@@ -64,16 +63,16 @@ pub(super) enum Object {
 
 /// An event of a history.
 #[derive(Clone, Debug)]
-pub(super) struct Happened {
+pub(super) struct Activity {
     pub(super) id: Uuid,
     pub(super) revision: u64,
     /// What was done: a stored type without its version, or a foreign source's own words.
-    pub(super) activity: String,
+    pub(super) name: String,
     pub(super) at: Timestamp,
     pub(super) recorded_at: Timestamp,
     pub(super) resource: Option<String>,
     /// Role and unit; of ours only.
-    pub(super) place: Option<(&'static str, String)>,
+    pub(super) role_and_unit: Option<(&'static str, String)>,
     pub(super) transition: String,
     /// What else is known, by name.
     pub(super) attributes: Vec<(String, String)>,
@@ -88,7 +87,7 @@ pub(super) struct Trace {
     /// What it is called: its stream, or a foreign source and its case.
     pub(super) name: String,
     pub(super) attributes: Vec<(String, String)>,
-    pub(super) events: Vec<Happened>,
+    pub(super) events: Vec<Activity>,
     /// Units of its orders.
     pub(super) orders: BTreeMap<OrderNo, UnitId>,
 }
@@ -115,7 +114,7 @@ pub(super) fn streams(
 
 impl Trace {
     /// Reads one.
-    pub(super) fn read(reader: &Reader, stream: &str) -> Result<Self, MiningError> {
+    pub(super) fn read(reader: &Reader, stream: &str) -> Result<Self, ProcessMiningError> {
         let name = StreamName::new(stream)?;
         let origin = Origin::of(stream).unwrap_or(Origin::Foreign);
         let mut trace = Self {
@@ -130,7 +129,7 @@ impl Trace {
         loop {
             let page = reader.read_stream(&name, from, Direction::Forward, PAGE)?;
             for recorded in &page {
-                trace.take(recorded).map_err(|source| MiningError::Event {
+                trace.take(recorded).map_err(|source| ProcessMiningError::Event {
                     stream: stream.to_owned(),
                     revision: recorded.revision,
                     source: Box::new(source),
@@ -150,14 +149,14 @@ impl Trace {
     fn take(&mut self, recorded: &Recorded) -> Result<(), CodecError> {
         let stored = duban_projections::stored(recorded);
         let meta = duban_codec::decode_meta(&stored)?;
-        let mut happened = Happened {
+        let mut happened = Activity {
             id: recorded.id,
             revision: recorded.revision,
-            activity: String::new(),
+            name: String::new(),
             at: meta.occurred_at,
             recorded_at: meta.recorded_at,
             resource: None,
-            place: None,
+            role_and_unit: None,
             transition: "complete".to_owned(),
             attributes: Vec::new(),
             about: BTreeSet::new(),
@@ -166,9 +165,9 @@ impl Trace {
             Origin::Ours => {
                 let event = duban_codec::decode_ticket(&recorded.kind, &recorded.payload)?;
                 let kind = &recorded.kind;
-                happened.activity = kind.rsplit_once(".v").map_or(&**kind, |(name, _)| name).to_owned();
+                happened.name = kind.rsplit_once(".v").map_or(&**kind, |(name, _)| name).to_owned();
                 happened.resource = Some(meta.actor.id.to_string());
-                happened.place = Some((role_name(meta.actor.role), meta.actor.unit.to_string()));
+                happened.role_and_unit = Some((meta.actor.role.name(), meta.actor.unit.to_string()));
                 let stage = recorded.tags.iter().find(|(key, _)| &**key == "stage");
                 happened.attributes.extend(stage.map(|(_, stage)| ("stage".to_owned(), stage.to_string())));
                 self.relate(&event, &mut happened.about);
@@ -181,7 +180,7 @@ impl Trace {
                     self.attributes =
                         vec![("source".to_owned(), step.source), ("case".to_owned(), step.case)];
                 }
-                happened.activity = step.activity;
+                happened.name = step.activity;
                 happened.resource = step.resource;
                 happened.transition = step.transition;
                 happened.attributes.extend(step.stage.map(|s| ("stage".to_owned(), s.name().to_owned())));

@@ -1,4 +1,4 @@
-//! `duban export --all`: whole histories for process-mining tools, as XES (IEEE 1849) or OCEL 2.0.
+//! Whole histories for process-mining tools, as XES (IEEE 1849) or OCEL 2.0.
 //!
 //! One history is in memory at a time. Sealed texts are left out: nothing here has a key.
 
@@ -10,38 +10,33 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use duban_log::Reader;
 use serde::Serialize;
 
-use crate::args::Output;
-use crate::data;
-use crate::failure::{Done, Failure};
-use crate::output::{self, Progress, count};
 use trace::{Origin, Trace};
 
 /// How histories are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// XES, IEEE 1849: a trace a history
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// XES, IEEE 1849: a trace a history.
     Xes,
-    /// OCEL 2.0 in JSON: events about tickets, orders, customers and units
+    /// OCEL 2.0 in JSON: events about tickets, orders, customers and units.
     Ocel,
 }
 
 /// Which histories are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Streams {
-    /// Tickets of ours
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// Tickets of ours.
     Ours,
-    /// Foreign histories
+    /// Foreign histories.
     Imported,
-    /// Both
+    /// Both.
     #[default]
     All,
 }
 
-impl Streams {
+impl Selection {
     /// Whether a stream is one of them.
     fn has(self, stream: &str) -> bool {
         match Origin::of(stream) {
@@ -54,7 +49,7 @@ impl Streams {
 
 /// Why histories cannot be exported.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MiningError {
+pub enum ProcessMiningError {
     /// The file.
     #[error("cannot write {path}")]
     Write {
@@ -80,77 +75,46 @@ pub(crate) enum MiningError {
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Written {
+pub struct Written {
+    /// Bytes of the file.
+    pub bytes: u64,
     /// Histories.
-    pub(crate) cases: u64,
+    pub cases: u64,
     /// Events of them.
-    pub(crate) events: u64,
+    pub events: u64,
     /// Objects that events are about; of OCEL only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) objects: Option<u64>,
+    pub objects: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    file: &'a Path,
-    format: &'static str,
-    bytes: u64,
-    #[serde(flatten)]
-    written: Written,
-}
+/// How far it is: what is done, how many histories, and of how many.
+pub type Progress<'p> = &'p dyn Fn(&'static str, u64, u64);
 
-/// Writes all histories of a data directory.
-pub(crate) fn run(
-    data: &Path,
-    out: &Path,
-    (format, streams): (Format, Streams),
-    output: Output,
-) -> Result<Done, Failure> {
-    let reader = data::reader(data)?;
-    let written = write(&reader, out, format, streams).map_err(|error| match error {
-        MiningError::Write { .. } => Failure::misuse(error),
-        other => Failure::broken(other),
-    })?;
-    let bytes = std::fs::metadata(out).map_err(Failure::broken)?.len();
-    let format = match format {
-        Format::Xes => "xes",
-        Format::Ocel => "ocel",
-    };
-    match output {
-        Output::Json => output::json(&Answer { file: out, format, bytes, written })?,
-        Output::Text => {
-            let objects = written.objects.map(|objects| format!(" about {} objects", count(objects)));
-            output::text(&format!(
-                "{} events of {} histories{} in {} bytes",
-                count(written.events),
-                count(written.cases),
-                objects.unwrap_or_default(),
-                count(bytes)
-            ))?;
-        }
-    }
-    Ok(Done::Ok)
-}
-
-/// Writes beside the file and puts it in place when it is whole: who finds it finds all of it.
-pub(crate) fn write(
+/// Writes the histories of a log into a file: beside it, and into its place when it is whole. Who finds it finds all of it.
+///
+/// # Errors
+/// [`ProcessMiningError`].
+pub fn export(
     reader: &Reader,
     out: &Path,
     format: Format,
-    streams: Streams,
-) -> Result<Written, MiningError> {
+    selection: Selection,
+    progress: Progress<'_>,
+) -> Result<Written, ProcessMiningError> {
     let mut beside = out.as_os_str().to_owned();
     beside.push(".part");
     let beside = PathBuf::from(beside);
-    let failed = |source| MiningError::Write { path: out.to_owned(), source };
+    let failed = |source| ProcessMiningError::Write { path: out.to_owned(), source };
     let mut file = BufWriter::new(File::create(&beside).map_err(failed)?);
-    let histories = Histories { reader, streams: trace::streams(reader, |stream| streams.has(stream))? };
+    let streams = trace::streams(reader, |stream| selection.has(stream))?;
+    let histories = Histories { reader, streams, progress };
     let written = match format {
         Format::Xes => xes::write(&mut file, &histories),
         Format::Ocel => ocel::write(&mut file, &histories),
     };
-    let written = written.map_err(|error| error.at(out))?;
+    let mut written = written.map_err(|error| error.at(out))?;
     file.flush().map_err(failed)?;
+    written.bytes = file.get_ref().metadata().map_err(failed)?.len();
     drop(file);
     std::fs::rename(&beside, out).map_err(failed)?;
     Ok(written)
@@ -160,6 +124,7 @@ pub(crate) fn write(
 struct Histories<'r> {
     reader: &'r Reader,
     streams: Vec<Box<str>>,
+    progress: Progress<'r>,
 }
 
 impl Histories<'_> {
@@ -169,10 +134,10 @@ impl Histories<'_> {
         what: &'static str,
         mut each: impl FnMut(&Trace) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        let progress = Progress::new(what, "histories", self.streams.len() as u64);
-        for stream in &self.streams {
+        let total = self.streams.len() as u64;
+        for (done, stream) in (1..).zip(&self.streams) {
             each(&Trace::read(self.reader, stream)?)?;
-            progress.add(1);
+            (self.progress)(what, done, total);
         }
         Ok(())
     }
@@ -181,13 +146,13 @@ impl Histories<'_> {
 /// What goes wrong while writing: the file's name is added at the end.
 enum WriteError {
     Io(std::io::Error),
-    Other(MiningError),
+    Other(ProcessMiningError),
 }
 
 impl WriteError {
-    fn at(self, path: &Path) -> MiningError {
+    fn at(self, path: &Path) -> ProcessMiningError {
         match self {
-            Self::Io(source) => MiningError::Write { path: path.to_owned(), source },
+            Self::Io(source) => ProcessMiningError::Write { path: path.to_owned(), source },
             Self::Other(other) => other,
         }
     }
@@ -205,8 +170,8 @@ impl From<serde_json::Error> for WriteError {
     }
 }
 
-impl From<MiningError> for WriteError {
-    fn from(error: MiningError) -> Self {
+impl From<ProcessMiningError> for WriteError {
+    fn from(error: ProcessMiningError) -> Self {
         Self::Other(error)
     }
 }

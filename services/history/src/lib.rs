@@ -1,0 +1,9 @@
+//! What auditors do with histories 履历, offline or beside a server: how a ticket stood, what lies between two moments, what a verdict
+//! rests on; every ticket folded again; every history held against the chain; proofs that nothing was altered or left out; and whole
+//! histories for process-mining tools. It needs neither server nor engine.
+
+pub mod conformance;
+pub mod process_mining;
+pub mod read_only_log;
+pub mod replay;
+pub mod ticket_summary;
