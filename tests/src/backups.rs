@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use duban_engine::backup::Manifest;
 use duban_log::Reader;
 use duban_log::tree::Hash;
 use duban_proto::event::v1::TicketKind;
-use duban_server::backup::Manifest;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::policy::Policy;
+use duban_engine::cluster::SharedLog;
+use duban_engine::rules::PolicyConfig;
+use duban_engine::time::{Clock, VirtualClock};
 use duban_log::EventLog;
-use duban_server::config::{Config, File, Flags, Policies};
-use duban_server::serve::{Ground, Running, ServeError, Server};
-use duban_server::time::{Clock, VirtualClock};
+use duban_server::config::{Config, File, Flags};
+use duban_server::serve::{Running, ServeError, Server};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -58,7 +60,7 @@ impl Inside {
 
     /// Starts one of several over a log that they share, on one clock, with read models of its own. The first makes the master key
     /// that the others are given.
-    pub async fn beside(ground: &Ground, first: Option<&Self>) -> Self {
+    pub async fn beside(ground: &SharedLog, first: Option<&Self>) -> Self {
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         let clock = match first {
             Some(first) => first.clock.clone(),
@@ -72,7 +74,7 @@ impl Inside {
                 std::fs::copy(from, keys.join(key)).expect("the first server has made its keys");
             }
         }
-        Self::begin(directory, clock, Some(ground), Policies::default()).await.expect("the server starts")
+        Self::begin(directory, clock, Some(ground), PolicyConfig::default()).await.expect("the server starts")
     }
 
     /// Starts one over a data directory that was written before, long after everything in it happened.
@@ -83,14 +85,14 @@ impl Inside {
     }
 
     async fn over(directory: TempDir, clock: VirtualClock) -> Self {
-        Self::begin(directory, clock, None, Policies::default()).await.expect("the server starts")
+        Self::begin(directory, clock, None, PolicyConfig::default()).await.expect("the server starts")
     }
 
     async fn begin(
         directory: TempDir,
         clock: VirtualClock,
-        ground: Option<&Ground>,
-        policies: Policies,
+        ground: Option<&SharedLog>,
+        policies: PolicyConfig,
     ) -> Result<Self, ServeError> {
         let flags = Flags {
             data: Some(directory.path().join("data")),
@@ -203,7 +205,7 @@ impl Inside {
     ///
     /// # Errors
     /// What the server does not start with.
-    pub async fn restart_under(self, down: Duration, policies: Policies) -> Result<Self, ServeError> {
+    pub async fn restart_under(self, down: Duration, policies: PolicyConfig) -> Result<Self, ServeError> {
         let Self { running, clock, badges: _, directory } = self;
         running.stop().await.expect("the server stops");
         clock.advance(down);
@@ -214,7 +216,7 @@ impl Inside {
     ///
     /// # Errors
     /// What the server does not start with.
-    pub async fn start_under(policies: Policies) -> Result<Self, ServeError> {
+    pub async fn start_under(policies: PolicyConfig) -> Result<Self, ServeError> {
         let begin: Timestamp = BEGIN.parse().expect("a moment");
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         Self::begin(directory, VirtualClock::new(begin), None, policies).await

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use duban_engine::cluster;
 use duban_fake_kurrentdb::{Cluster, Config};
 use duban_proto::event::v1::TicketKind;
-use duban_server::serve;
 use futures::future::join_all;
 use prost::Message;
 use rand::rngs::SmallRng;
@@ -105,7 +105,7 @@ const IDLE: u32 = 2;
 pub async fn servers(cluster: &Cluster, count: usize) -> Vec<Inside> {
     let mut servers: Vec<Inside> = Vec::new();
     for _ in 0..count {
-        let ground = serve::connect(&cluster.url()).await.expect("a cluster that is there is connected to");
+        let ground = cluster::connect(&cluster.url()).await.expect("a cluster that is there is connected to");
         let server = Inside::beside(&ground, servers.first()).await;
         servers.push(server);
     }

@@ -1,6 +1,6 @@
 //! A log on a cluster, for verbs that work on a log directly.
 
-use duban_server::serve::{self, Ground, ServeError};
+use duban_engine::cluster::{self, SharedLog};
 
 use crate::failure::Failure;
 
@@ -12,11 +12,10 @@ pub(crate) fn is_afar(name: &str) -> bool {
 }
 
 /// Opens the log of a cluster, reading it through.
-pub(crate) async fn connect(url: &str) -> Result<Ground, Failure> {
-    serve::connect(url).await.map_err(|error| match error {
-        ServeError::Log(error @ duban_log::Error::Invalid { .. }) => Failure::misuse(error),
-        ServeError::Log(error) => error.into(),
-        other => Failure::broken(other),
+pub(crate) async fn connect(url: &str) -> Result<SharedLog, Failure> {
+    cluster::connect(url).await.map_err(|error| match error {
+        error @ duban_log::Error::Invalid { .. } => Failure::misuse(error),
+        error => error.into(),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use duban_server::backup::{
+use duban_engine::backup::{
     self, BackedUp, BackupError, ManifestHead, RestoreError, Restored, backup, restore,
 };
-use duban_server::time::{Clock, SystemClock};
+use duban_engine::time::{Clock, SystemClock};
 use serde::Serialize;
 
 use crate::args::{Data, Output};

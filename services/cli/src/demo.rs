@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::actor::{Actor, Role};
+use duban_engine::time::VirtualClock;
 use duban_proto::api::v1 as api;
 use duban_server::config::{Config, File, Flags};
 use duban_server::identity::role_name;
 use duban_server::serve::{Running, Server};
-use duban_server::time::VirtualClock;
 use serde::Serialize;
 
 use self::monitor::Monitor;

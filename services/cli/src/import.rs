@@ -16,7 +16,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use duban_server::runner::Rules;
+use duban_engine::runner::Rules;
 use serde::Serialize;
 
 use crate::args::{Data, Master, Output};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use duban_server::views;
+use duban_engine::views;
 use parking_lot::Mutex;
 
 use crate::output::Progress;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::office::hex;
+use duban_engine::views;
 use duban_log::{EventLog, Options, Position, SegmentedLog};
 use duban_projections::{Inspected, Rebuilt};
 use duban_proto::api::v1::board_service_client::BoardServiceClient;
 use duban_proto::api::v1::{ListProjectionsRequest, ProjectionState, ProjectionView};
-use duban_server::views;
 use serde::Serialize;
 
 use crate::args::{Data, Output};

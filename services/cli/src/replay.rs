@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use duban_engine::runner::Rules;
+use duban_engine::views;
 use duban_history::replay::{self, Folded, ReadModel, ReplayError};
 use duban_log::Reader;
 use duban_log::disk::{Disk, RealDisk};
 use duban_projections::Tickets;
 use duban_proto::api::v1 as api;
-use duban_server::runner::Rules;
-use duban_server::views;
 use serde::Serialize;
 
 use crate::args::{Data, Output};

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::actor::Actor;
+use duban_engine::rules::PolicyConfig;
+use duban_engine::sidecar::Sidecar;
+use duban_engine::time::{Clock, SystemClock};
 use duban_kafka::Kafka;
-use duban_server::beside::Beside;
-use duban_server::config::{Config, Flags, Identity, LogFormat, Policies};
+use duban_server::config::{Config, Flags, Identity, LogFormat};
 use duban_server::identity::role_name;
 use duban_server::serve::{Running, ServeError, Server};
-use duban_server::time::{Clock, SystemClock};
 
 use crate::args::Output;
 use crate::departments::everybody;
@@ -76,7 +77,7 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
         master_key: args.master_key.clone(),
         signing_key: args.signing_key.clone(),
         log_url: args.log.clone(),
-        policies: Policies {
+        policies: PolicyConfig {
             in_force: args.policy.clone(),
             emergencies: args.emergency_policy.clone(),
             calendars: args.calendar.clone(),
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let kafka = config.kafka.clone().map(Kafka::new);
-        let beside = kafka.map(|kafka| kafka as Arc<dyn Beside>);
+        let beside = kafka.map(|kafka| kafka as Arc<dyn Sidecar>);
         let starting = Server::start_beside(config, clock, Arc::new(Bars::default()), beside);
         let mut running = starting.await.map_err(|error| match error {
             ServeError::Log(error) => error.into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use duban_server::config;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,7 +15,7 @@ pub(crate) const ASK_MAX: Duration = Duration::from_secs(10);
 pub(crate) const RECORD_BYTES_MAX: u32 = 4 << 20;
 
 /// What every client shares.
-pub(crate) fn any(config: &config::Kafka) -> ClientConfig {
+pub(crate) fn any(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("client.id", "duban").set("reconnect.backoff.max.ms", "2000");
     for (key, value) in &config.properties {
@@ -27,7 +27,7 @@ pub(crate) fn any(config: &config::Kafka) -> ClientConfig {
 
 /// A producer that loses nothing, doubles nothing and keeps the order, for as long as it lives: it waits for brokers without an end,
 /// and stops for good where it could only go on with a gap.
-pub(crate) fn producer(config: &config::Kafka) -> ClientConfig {
+pub(crate) fn producer(config: &KafkaConfig) -> ClientConfig {
     let mut client = any(config);
     client
         .set("enable.idempotence", "true")
@@ -45,7 +45,7 @@ pub(crate) fn producer(config: &config::Kafka) -> ClientConfig {
 }
 
 /// A consumer in a group, whose offsets are committed by hand.
-pub(crate) fn consumer(config: &config::Kafka) -> ClientConfig {
+pub(crate) fn consumer(config: &KafkaConfig) -> ClientConfig {
     let mut client = any(config);
     client
         .set("group.id", &config.group)

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use duban_aggregates::ids::{CommandId, TicketId};
 use duban_codec::Lineage;
-use duban_server::beside::Host;
-use duban_server::config;
-use duban_server::runner::{Ask, RunError};
+use duban_engine::runner::{Ask, RunError};
+use duban_engine::sidecar::SidecarHost;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use duban_vault::keys::KeysError;
 use futures::{FutureExt as _, StreamExt as _};
 use rdkafka::client::ClientContext;
@@ -98,9 +98,9 @@ struct Stopping;
 
 /// Takes facts in.
 pub struct Facts {
-    config: Arc<config::Kafka>,
+    config: Arc<KafkaConfig>,
     names: Names,
-    host: Host,
+    host: SidecarHost,
     switch: Switch,
     dead_letters: DeadLetters,
     status: watch::Sender<FactsStatus>,
@@ -129,7 +129,7 @@ impl ConsumerContext for Reading {
 impl Facts {
     /// Takes facts into a server's log.
     #[must_use]
-    pub fn new(config: Arc<config::Kafka>, host: Host, switch: Switch) -> Self {
+    pub fn new(config: Arc<KafkaConfig>, host: SidecarHost, switch: Switch) -> Self {
         let (names, dead_letters) = (Names::of(&config), DeadLetters::new(Arc::clone(&config)));
         Self { config, names, host, switch, dead_letters, status: watch::Sender::default() }
     }
@@ -380,7 +380,7 @@ impl Facts {
 
     /// Runs a fact's command, for as long as it takes to be answered. Why it is refused, where it is.
     async fn command(&self, received: &Received, fact: &Fact) -> Result<Option<Reason>, Stopping> {
-        let Host { runner, sealer, drain } = &self.host;
+        let SidecarHost { runner, sealer, drain } = &self.host;
         let ask = self.ask(received);
         let origin = format!("{}-{}@{}", received.topic, received.partition, received.offset);
         let mut pause = RETRY_FIRST;

@@ -2,7 +2,7 @@
 //!
 //! [`Relay`] publishes every event of the log, at least once and in order per stream, with ids on which readers dedupe. [`Facts`] turns
 //! what other systems say into ordinary commands, once each. [`Kafka`] is both, as a server runs them: it implements
-//! [`duban_server::beside::Beside`], and each part has a [`Switch`], for servers of which only one relays at a time.
+//! [`duban_engine::sidecar::Sidecar`], and each part has a [`Switch`], for servers of which only one relays at a time.
 //!
 //! Neither ever gives up: while brokers are away, both wait, say so, and go on where they were. Nothing of Kafka's holds up commands.
 
@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use duban_server::beside::{Beside, Host};
-use duban_server::config;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
+use duban_engine::sidecar::{Sidecar, SidecarHost};
 use tokio::task::JoinHandle;
 
 pub use self::error::KafkaError;
@@ -29,7 +29,7 @@ pub use self::topics::Names;
 
 /// Both parts, beside a server.
 pub struct Kafka {
-    config: Arc<config::Kafka>,
+    config: Arc<KafkaConfig>,
     relay_switch: Switch,
     facts_switch: Switch,
     taking_in: parking_lot::Mutex<Option<(Arc<Facts>, JoinHandle<()>)>>,
@@ -39,7 +39,7 @@ pub struct Kafka {
 impl Kafka {
     /// Takes the configuration; nothing is connected yet.
     #[must_use]
-    pub fn new(config: config::Kafka) -> Arc<Self> {
+    pub fn new(config: KafkaConfig) -> Arc<Self> {
         let (relay_switch, facts_switch) = (Switch::new(config.relay), Switch::new(config.facts));
         Arc::new(Self {
             config: Arc::new(config),
@@ -76,8 +76,8 @@ impl Kafka {
 }
 
 #[async_trait]
-impl Beside for Kafka {
-    async fn before_timers(&self, host: &Host) {
+impl Sidecar for Kafka {
+    async fn before_timers(&self, host: &SidecarHost) {
         if !self.facts_switch.is_on() {
             return;
         }
@@ -91,7 +91,7 @@ impl Beside for Kafka {
         facts.caught_up(patience).await;
     }
 
-    async fn run(&self, host: Host) {
+    async fn run(&self, host: SidecarHost) {
         let relay = Arc::new(Relay::new(Arc::clone(&self.config), host, self.relay_switch.clone()));
         *self.relaying.lock() = Some(Arc::clone(&relay));
         relay.run().await;

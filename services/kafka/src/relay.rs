@@ -15,9 +15,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use duban_engine::sidecar::SidecarHost;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use duban_log::{Delivery, Filter, Position, Subscription};
-use duban_server::beside::Host;
-use duban_server::config;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -72,10 +72,10 @@ impl RelayStatus {
 
 /// The relay of one server.
 pub struct Relay {
-    config: Arc<config::Kafka>,
+    config: Arc<KafkaConfig>,
     names: Names,
     source: String,
-    host: Host,
+    host: SidecarHost,
     switch: Switch,
     status: watch::Sender<RelayStatus>,
 }
@@ -83,7 +83,7 @@ pub struct Relay {
 impl Relay {
     /// A relay of a server's log.
     #[must_use]
-    pub fn new(config: Arc<config::Kafka>, host: Host, switch: Switch) -> Self {
+    pub fn new(config: Arc<KafkaConfig>, host: SidecarHost, switch: Switch) -> Self {
         let names = Names::of(&config);
         let source = format!("urn:duban:{}", config.prefix);
         Self { config, names, source, host, switch, status: watch::Sender::default() }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use duban_server::drain::Drain;
+use duban_engine::drain::Drain;
 use tokio::sync::watch;
 
 /// Turns a part on and off. Clones are handles on the same one.

@@ -1,6 +1,6 @@
 //! The topics: what they are called, and how one is made that is not there.
 
-use duban_server::config;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::types::RDKafkaErrorCode;
@@ -34,7 +34,7 @@ pub struct Names {
 impl Names {
     /// The names of a configuration.
     #[must_use]
-    pub fn of(config: &config::Kafka) -> Self {
+    pub fn of(config: &KafkaConfig) -> Self {
         let named =
             |name: &Option<String>, end: &str| name.clone().unwrap_or(format!("{}.{end}.v1", config.prefix));
         let topics = &config.topics;
@@ -97,7 +97,7 @@ enum Keeps {
 const DAY_MS: u64 = 86_400_000;
 
 /// Makes the topics that are not there. One that is there is left as it is.
-pub(crate) async fn ensure(config: &config::Kafka, wanted: &[Wanted<'_>]) -> Result<(), KafkaError> {
+pub(crate) async fn ensure(config: &KafkaConfig, wanted: &[Wanted<'_>]) -> Result<(), KafkaError> {
     let admin = AdminClient::from_config_and_context(&client::any(config), Heard)?;
     let admin = tokio::task::spawn_blocking(move || {
         let known = admin.inner().fetch_metadata(None, ASK_MAX).map(|metadata| {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_streams_topic_follows_from_its_prefix_and_names_may_be_given() {
-        let mut config = config::Kafka::at("b:9092");
+        let mut config = KafkaConfig::at("b:9092");
         let names = Names::of(&config);
         assert_eq!(names.of_stream("complaint-0-1"), "duban.complaint.v1");
         assert_eq!(names.of_stream("fault-1"), "duban.fault.v1");

@@ -7,14 +7,14 @@ mod support;
 use std::sync::Arc;
 
 use duban_aggregates::intake::Kind;
+use duban_engine::runner::Bounds;
+use duban_engine::sidecar::Sidecar;
+use duban_engine::time::VirtualClock;
+use duban_engine::views::Progress;
 use duban_kafka::Kafka;
 use duban_log::{EventLog, Options, SegmentedLog};
-use duban_server::beside::Beside;
 use duban_server::config::{Config, File, Flags};
-use duban_server::runner::Bounds;
 use duban_server::serve::Server;
-use duban_server::time::VirtualClock;
-use duban_server::views::Progress;
 use serde_json::json;
 
 use support::{OUT, PATIENCE, World, check_whole, cluster, events, read_all, write, writer};
@@ -52,7 +52,7 @@ async fn facts_that_lie_there_are_taken_in_before_it_is_ready_and_all_is_relayed
     let config = Config::resolve(File { kafka: Some(kafka.clone()), ..File::default() }, flags).unwrap();
     let beside = Kafka::new(kafka.clone());
     let clock = Arc::new(VirtualClock::new("2026-04-01T01:00:00Z".parse().unwrap()));
-    let other_hand: Arc<dyn Beside> = beside.clone();
+    let other_hand: Arc<dyn Sidecar> = beside.clone();
     let running = Server::start_beside(config, clock, Arc::new(Untold), Some(other_hand)).await.unwrap();
 
     let log = Arc::clone(running.runner().log());

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
+use duban_engine::runner::Bounds;
+use duban_engine::sidecar::SidecarHost;
+use duban_engine::sidecar::kafka_config::KafkaConfig as Config;
 use duban_kafka::{Facts, FactsStatus, Switch, command_id};
-use duban_server::beside::Host;
-use duban_server::config::Kafka as Config;
-use duban_server::runner::Bounds;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,7 @@ const DEAD: &str = "duban.facts.dead-letter.v1";
 
 const MILESTONES: [&str; 5] = ["accepted", "surveyed", "resources_assigned", "visited", "activated"];
 
-fn start(config: &Config, host: &Host) -> (Arc<Facts>, JoinHandle<()>) {
+fn start(config: &Config, host: &SidecarHost) -> (Arc<Facts>, JoinHandle<()>) {
     let facts = Arc::new(Facts::new(Arc::new(config.clone()), host.clone(), Switch::new(true)));
     let running = tokio::spawn({
         let facts = Arc::clone(&facts);
@@ -42,7 +42,7 @@ async fn until(facts: &Facts, reached: impl Fn(&FactsStatus) -> bool) -> FactsSt
     }
 }
 
-async fn stop(host: &Host, running: JoinHandle<()>) {
+async fn stop(host: &SidecarHost, running: JoinHandle<()>) {
     host.drain.start();
     tokio::time::timeout(PATIENCE, running).await.expect("it ends").unwrap();
 }

@@ -5,15 +5,15 @@ mod support;
 
 use std::sync::Arc;
 
+use duban_engine::sidecar::SidecarHost;
+use duban_engine::sidecar::kafka_config::KafkaConfig as Config;
 use duban_kafka::{Relay, RelayStatus, Switch};
-use duban_server::beside::Host;
-use duban_server::config::Kafka as Config;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::task::JoinHandle;
 
 use support::{OUT, PATIENCE, World, check_whole, cluster, read_all};
 
-fn start(config: &Config, host: &Host, switch: &Switch) -> (Arc<Relay>, JoinHandle<()>) {
+fn start(config: &Config, host: &SidecarHost, switch: &Switch) -> (Arc<Relay>, JoinHandle<()>) {
     let relay = Arc::new(Relay::new(Arc::new(config.clone()), host.clone(), switch.clone()));
     let running = tokio::spawn({
         let relay = Arc::clone(&relay);
@@ -37,7 +37,7 @@ async fn whole(relay: &Relay, world: &World) -> RelayStatus {
     until(relay, |status| status.reached == head).await
 }
 
-async fn stop(host: &Host, running: JoinHandle<()>) {
+async fn stop(host: &SidecarHost, running: JoinHandle<()>) {
     host.drain.start();
     tokio::time::timeout(PATIENCE, running).await.expect("a relay ends").unwrap();
 }

@@ -1,16 +1,15 @@
 //! What an operator decides: a TOML file, flags over it, and the refusals that keep an open door from being served.
 
-mod kafka;
 mod store;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use duban_aggregates::policy::Policy;
+use duban_engine::rules::PolicyConfig;
+use duban_engine::sidecar::kafka_config::{KafkaConfig, KafkaConfigError};
 use serde::{Deserialize, Serialize};
 
-pub use self::kafka::{Kafka, Topics};
 pub use self::store::{Store, Url};
 use crate::identity::Expected;
 
@@ -34,28 +33,15 @@ pub struct File {
     /// `[keys]`
     pub keys: Keys,
     /// `[policy]`
-    pub policy: Policies,
+    pub policy: PolicyConfig,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
     /// `[kafka]`
-    pub kafka: Option<Kafka>,
+    pub kafka: Option<KafkaConfig>,
     /// `[store]`
     pub store: Store,
-}
-
-/// `[policy]`: what is to be in force from this start on. What is not named here stays as the log has it, and is what ships
-/// where the log has nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Policies {
-    /// The policy: a file, or the version of one that ships or that the log has.
-    pub in_force: Option<PathBuf>,
-    /// Policies that emergencies may name, likewise; those of earlier starts stay known.
-    pub emergencies: Vec<PathBuf>,
-    /// Calendar files over the calendar that ships, each adding its years or putting them in place of earlier ones.
-    pub calendars: Vec<PathBuf>,
 }
 
 /// `[tls]`: both files PEM.
@@ -183,7 +169,7 @@ pub struct Flags {
     /// `--log URL`
     pub log_url: Option<String>,
     /// `--policy`, `--emergency-policy` and `--calendar`
-    pub policies: Policies,
+    pub policies: PolicyConfig,
     /// `--log-level LEVEL`
     pub log_level: Option<String>,
     /// `--log-format text|json`
@@ -218,13 +204,13 @@ pub struct Config {
     /// The file of the key that signs the days' heads, if it is kept elsewhere.
     pub signing_key: Option<PathBuf>,
     /// What is to be in force.
-    pub policies: Policies,
+    pub policies: PolicyConfig,
     /// Limits.
     pub limits: Limits,
     /// Logging.
     pub log: Log,
     /// Kafka beside the log.
-    pub kafka: Option<Kafka>,
+    pub kafka: Option<KafkaConfig>,
     /// Where the log is.
     pub store: Store,
 }
@@ -285,14 +271,9 @@ pub enum ConfigError {
         "{0} can be reached from outside: set tls.certificate, tls.key and auth.public_key in the configuration, or listen on 127.0.0.1"
     )]
     NoTlsNoAuth(SocketAddr),
-    /// Kafka without brokers.
-    #[error("kafka.brokers is empty: name at least one broker as `host:port`, or drop [kafka]")]
-    NoBrokers,
-    /// A property of Kafka's client that the server decides itself.
-    #[error(
-        "kafka.properties.{0} is not about the connection: drop it; security.*, sasl.*, ssl.*, client.*, socket.* and reconnect.* may be set"
-    )]
-    KafkaProperty(String),
+    /// What Kafka's section says.
+    #[error(transparent)]
+    Kafka(#[from] KafkaConfigError),
     /// A limit that makes no sense.
     #[error("{field} is {value}, and must be from {min} to {max}")]
     Limit {
@@ -341,7 +322,7 @@ impl Config {
             return Err(ConfigError::VirtualClockWithoutDev);
         }
         file.limits.check()?;
-        file.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
+        file.kafka.as_ref().map_or(Ok(()), KafkaConfig::check)?;
         Ok(Self {
             data,
             listen,
@@ -359,25 +340,6 @@ impl Config {
             kafka: file.kafka,
             store: Store { url: flags.log_url.map(Url::from).or(file.store.url) },
         })
-    }
-}
-
-impl Policies {
-    /// What is named here goes before what is named there, list by list.
-    fn over(self, under: Self) -> Self {
-        let first = |over: Vec<PathBuf>, under: Vec<PathBuf>| if over.is_empty() { under } else { over };
-        Self {
-            in_force: self.in_force.or(under.in_force),
-            emergencies: first(self.emergencies, under.emergencies),
-            calendars: first(self.calendars, under.calendars),
-        }
-    }
-
-    /// The paths of files; the names of policies that ship are none.
-    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let named = |path: &&mut PathBuf| path.to_str().is_none_or(|name| Policy::shipped_as(name).is_none());
-        let policies = self.in_force.iter_mut().chain(&mut self.emergencies).filter(named);
-        policies.chain(&mut self.calendars)
     }
 }
 

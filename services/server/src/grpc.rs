@@ -29,7 +29,7 @@ mod rows;
 mod supervision;
 mod take_in;
 
-pub(crate) use self::error::{informed, later};
+pub(crate) use self::error::{informed, later, refused};
 
 pub use self::call::CallLayer;
 pub use self::command::Api;

@@ -17,7 +17,7 @@ use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
 
-use crate::runner::RunError;
+use duban_engine::runner::RunError;
 
 /// As it stood when. Every part that is given must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::ids::{EmployeeId, UnitId};
+use duban_engine::time::Clock;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::errors::ErrorKind;
@@ -22,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 
 use crate::access::refusal;
-use crate::time::Clock;
 
 /// How far the issuer's clock may be ahead of ours or behind it.
 const LEEWAY_SECONDS: i64 = 30;

@@ -1,6 +1,5 @@
 //! The whole server, put together: opened, served, stopped. The command line, the demo and the tests start the same one.
 
-mod ground;
 mod router;
 
 use std::net::SocketAddr;
@@ -11,6 +10,17 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use duban_aggregates::actor::Actor;
 use duban_codec::types;
+use duban_engine::cluster::{self, SharedLog};
+use duban_engine::days::Days;
+use duban_engine::drain::Drain;
+use duban_engine::lease::{self, Lease};
+use duban_engine::reactions::Reactions;
+use duban_engine::rules::{self, RulesError};
+use duban_engine::runner::{Bounds, Rules, Runner};
+use duban_engine::sidecar::{Sidecar, SidecarHost};
+use duban_engine::time::{Clock, Floored, SystemClock};
+use duban_engine::timers::Timers;
+use duban_engine::views::{PROGRESS_EVERY, Progress, ToldInTheLog, Views};
 use duban_log::{Direction, EventLog, Filter, Options, Position, Registers, SegmentedLog};
 use duban_projections::FoldError;
 use duban_vault::erasures;
@@ -23,22 +33,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
-pub use self::ground::{Ground, STREAM_PREFIXES, connect};
-use crate::beside::{Beside, Host};
 use crate::config::{Config, Identity};
-use crate::days::Days;
-use crate::drain::{self, Drain, Ended};
 use crate::grpc::Api;
 use crate::identity::{IdentityError, TokenIssuer, Verifier};
-use crate::lease::{self, Lease};
-use crate::reactions::Reactions;
-use crate::rules::{self, RulesError};
-use crate::runner::{Bounds, Rules, Runner};
+use crate::shutdown::{self, Ended};
 use crate::stream::{StreamServer, Streams};
-use crate::time::{Clock, Floored, SystemClock};
-use crate::timers::Timers;
 use crate::tls::TlsError;
-use crate::views::{PROGRESS_EVERY, Progress, ToldInTheLog, Views};
 
 /// How long a throw-away token is valid.
 const TOKEN_VALID_FOR: Duration = Duration::from_hours(24);
@@ -138,10 +138,10 @@ impl Server {
         config: Config,
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Progress>,
-        beside: Option<Arc<dyn Beside>>,
+        beside: Option<Arc<dyn Sidecar>>,
     ) -> Result<Running, ServeError> {
         let opened = match &config.store.url {
-            Some(url) => open_on(&config, ground::connect(url.reveal()).await?).await?,
+            Some(url) => open_on(&config, cluster::connect(url.reveal()).await?).await?,
             None => open(&config).await?,
         };
         Self::start_over(config, clock, progress, beside, opened).await
@@ -154,9 +154,9 @@ impl Server {
     pub async fn start_on(
         config: Config,
         clock: Arc<dyn Clock>,
-        ground: Ground,
+        shared: SharedLog,
     ) -> Result<Running, ServeError> {
-        let opened = open_on(&config, ground).await?;
+        let opened = open_on(&config, shared).await?;
         Self::start_over(config, clock, Arc::new(ToldInTheLog::default()), None, opened).await
     }
 
@@ -164,7 +164,7 @@ impl Server {
         config: Config,
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Progress>,
-        beside: Option<Arc<dyn Beside>>,
+        beside: Option<Arc<dyn Sidecar>>,
         opened: Opened,
     ) -> Result<Running, ServeError> {
         let Opened { log, sealer, signing, registers } = opened;
@@ -205,7 +205,7 @@ impl Server {
         let reactions = Arc::new(reactions);
         let reacting = tokio::spawn(react(Arc::clone(&reactions), Arc::clone(&lease), drain.clone()));
 
-        let host = Host { runner: Arc::clone(&runner), sealer: sealer.clone(), drain: drain.clone() };
+        let host = SidecarHost { runner: Arc::clone(&runner), sealer: sealer.clone(), drain: drain.clone() };
         if let Some(beside) = &beside {
             beside.leads(lease.is_held());
             beside.before_timers(&host).await;
@@ -246,7 +246,7 @@ impl Server {
         let time_max = config.limits.drain();
         let served = tokio::spawn({
             let drain = drain.clone();
-            async move { drain::run(serving, asked, &drain, &health, router::SERVICES, time_max).await }
+            async move { shutdown::run(serving, asked, &drain, &health, router::SERVICES, time_max).await }
         });
         let running_beside = tokio::spawn(run_beside(beside, Arc::clone(&lease), host));
         Ok(Running {
@@ -386,7 +386,7 @@ impl Running {
     /// # Errors
     /// [`ServeError::Signals`].
     pub fn heed_signals(&mut self) -> Result<(), ServeError> {
-        self.signals = Some(drain::signals().map_err(ServeError::Signals)?);
+        self.signals = Some(shutdown::signals().map_err(ServeError::Signals)?);
         Ok(())
     }
 
@@ -397,7 +397,7 @@ impl Running {
     pub async fn until_told_to_stop(mut self) -> Result<Ended, ServeError> {
         let mut signals = match self.signals.take() {
             Some(signals) => signals,
-            None => drain::signals().map_err(ServeError::Signals)?,
+            None => shutdown::signals().map_err(ServeError::Signals)?,
         };
         let stop = self.stop.clone();
         let passing_on = tokio::spawn(async move {
@@ -454,10 +454,10 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
     tokio::task::spawn_blocking(opening).await?
 }
 
-async fn open_on(config: &Config, ground: Ground) -> Result<Opened, ServeError> {
+async fn open_on(config: &Config, shared: SharedLog) -> Result<Opened, ServeError> {
     let data = &config.data;
     std::fs::create_dir_all(data).map_err(|source| ServeError::Directory { path: data.clone(), source })?;
-    let Ground { log, registers } = ground;
+    let SharedLog { log, registers } = shared;
     let keys = KeyStore::open_remote(Arc::clone(&registers), data, config.master_key.as_deref()).await?;
     let signing = SigningKey::load_or_make(data, config.signing_key.as_deref())?;
     if config.signing_key.is_none() {
@@ -560,7 +560,7 @@ async fn erase(shared: bool, log: Arc<dyn EventLog>, sealer: Sealer, drain: Drai
     }
 }
 
-async fn run_beside(beside: Option<Arc<dyn Beside>>, lease: Arc<Lease>, host: Host) {
+async fn run_beside(beside: Option<Arc<dyn Sidecar>>, lease: Arc<Lease>, host: SidecarHost) {
     let Some(beside) = beside else { return };
     let mut held = lease.held();
     let telling = async {

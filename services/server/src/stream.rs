@@ -12,11 +12,11 @@ mod token;
 
 use std::sync::Arc;
 
+use duban_engine::drain::Drain;
 use duban_log::{Delivery, EventLog, Filter, Position};
 use duban_vault::seal::Sealer;
 use tokio::sync::{Semaphore, watch};
 
-use crate::drain::Drain;
 use crate::identity::Verifier;
 
 use self::batches::Batches;

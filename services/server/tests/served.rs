@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::actor::Role;
+use duban_engine::drain::Drain;
+use duban_engine::time::{Clock, SystemClock};
 use duban_server::access::{AccessTable, GuardLayer, Row};
-use duban_server::drain::{self, Drain, Ended};
 use duban_server::identity::TokenIssuer;
+use duban_server::shutdown::{self, Ended};
 use duban_server::telemetry::RequestLayer;
-use duban_server::time::{Clock, SystemClock};
 use duban_server::tls;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -64,7 +65,7 @@ async fn a_server_with_tls_lets_in_whom_the_table_names_and_stops_when_asked() {
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), drain.started());
     let served = tokio::spawn(async move {
-        drain::run(server, asked, &drain, &reporter, &[""], Duration::from_secs(10)).await
+        shutdown::run(server, asked, &drain, &reporter, &[""], Duration::from_secs(10)).await
     });
 
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(made.cert.pem()));

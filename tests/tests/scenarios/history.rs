@@ -435,7 +435,7 @@ async fn replay_holds_every_row_of_the_live_read_models_against_a_new_fold() {
     let replay = |data: &Path, code| json(&["replay", "--data", text(data)], code).pop().expect("one object");
     let whole = replay(&kept, 0);
     let models = whole["read_models"].as_array().unwrap();
-    assert_eq!(models.len(), duban_server::views::NAMES.len());
+    assert_eq!(models.len(), duban_engine::views::NAMES.len());
     for model in models {
         assert_eq!((&model["compared"], &model["differences"]), (&true.into(), &0.into()), "{whole}");
     }

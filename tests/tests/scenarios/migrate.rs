@@ -27,7 +27,7 @@ fn ids(data: &Path) -> Vec<(Uuid, u64, i64, i64)> {
 }
 
 fn is_of_the_log(stream: &str) -> bool {
-    duban_server::serve::STREAM_PREFIXES.iter().any(|prefix| stream.starts_with(prefix))
+    duban_engine::cluster::STREAM_PREFIXES.iter().any(|prefix| stream.starts_with(prefix))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use duban_engine::rules::PolicyConfig;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::event::Payload;
 use duban_proto::event::v1::{self as ev, ClockKind, Stage, TicketKind};
-use duban_server::config::Policies;
 use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories;
@@ -79,7 +79,7 @@ async fn a_year_that_is_published_while_the_server_is_down_makes_its_deadlines_c
     // New Year's holiday runs through that day, and it is worked for on a Saturday.
     let text = "version = \"cn-2027.1\"\n[[year]]\nyear = 2027\nholidays = [{ name = \"元旦\", off = \"01-01/01-06\", work = [\"01-09\"] }]\n";
     let calendar = file(&inside, "calendar-2027.toml", text);
-    let policies = Policies { calendars: vec![calendar], ..Policies::default() };
+    let policies = PolicyConfig { calendars: vec![calendar], ..PolicyConfig::default() };
     let hour = Duration::from_secs(3_600);
     let inside = inside.restart_under(hour, policies).await.expect("the calendar can be used");
     let wire = inside.wire().await;
@@ -122,7 +122,7 @@ async fn a_policy_comes_into_force_with_a_start_and_running_clocks_keep_theirs()
     old.bring_to(&wire, Stage::Dispatch).await;
     assert_eq!(in_force(&editions(&wire).await), ["cn-national-1"]);
 
-    let henan = Policies { in_force: Some("cn-henan-1".into()), ..Policies::default() };
+    let henan = PolicyConfig { in_force: Some("cn-henan-1".into()), ..PolicyConfig::default() };
     let inside = inside.restart_under(Duration::ZERO, henan).await.expect("a policy that ships can be used");
     let wire = inside.wire().await;
     let answer = start(&wire, &old, ClockKind::Answer).await;
@@ -140,7 +140,7 @@ async fn a_policy_comes_into_force_with_a_start_and_running_clocks_keep_theirs()
     // A laxer one is refused with the article, and nothing has changed.
     let lax = "version = \"lax-1\"\ntitle = \"t\"\nextends = [\"cn-henan-1\"]\n[[entry]]\nclock = \"answer\"\nkind = \"complaint\"\ntarget = \"10d\"\n";
     let size = inside.size().await;
-    let lax = Policies { in_force: Some(file(&inside, "lax.toml", lax)), ..Policies::default() };
+    let lax = PolicyConfig { in_force: Some(file(&inside, "lax.toml", lax)), ..PolicyConfig::default() };
     let refused = Inside::start_under(lax).await.err().expect("it is laxer than the law of Henan");
     let said = chain(&refused);
     for part in ["lax.toml is laxer than the law", "line 4", "河南省投诉答复时限：五个工作日"]
@@ -206,7 +206,7 @@ async fn taken_in(wire: &Wire, name: &str) -> (Case, ev::ClockStarted) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emergency_names_the_policy_of_new_tickets_where_it_holds_until_it_ends() {
-    let policies = Policies { emergencies: vec!["cn-emergency-1".into()], ..Policies::default() };
+    let policies = PolicyConfig { emergencies: vec!["cn-emergency-1".into()], ..PolicyConfig::default() };
     let inside = Inside::start_under(policies).await.expect("a policy that ships can be used");
     let wire = inside.wire().await;
     let (before, repair) = taken_in(&wire, "before-the-flood").await;

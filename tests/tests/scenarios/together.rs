@@ -220,7 +220,7 @@ async fn what_one_server_erases_no_server_opens_any_more() {
             wire.ask("CustomerService/GetCustomer", &Who::new("desk", "desk"), &request).await.unwrap();
         assert!(seen.erased);
     }
-    let ground = duban_server::serve::connect(&cluster.url()).await.unwrap();
+    let ground = duban_engine::cluster::connect(&cluster.url()).await.unwrap();
     let later = Inside::beside(&ground, servers.first()).await;
     assert!(case.state(&later.wire().await).await.unwrap().description.is_none());
     later.stop().await;

@@ -1,5 +1,6 @@
 //! A week of a small city: what comes in on ordinary days, and what the rules say where somebody tries otherwise.
 
+use duban_engine::time::VirtualClock;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Answer, OrderPart, PauseCode, TicketKind};
 use tonic::Code;
@@ -8,7 +9,6 @@ use super::DemoError;
 use super::scene::{Scene, Tally, ask, known, order, recording};
 use crate::departments::{Office, step_id};
 use crate::walk::walk;
-use duban_server::time::VirtualClock;
 
 /// Tickets a day.
 const A_DAY: u32 = 8;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use duban_engine::time::{Clock, VirtualClock};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as ev;
-use duban_server::time::{Clock, VirtualClock};
 use jiff::Timestamp;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use duban_aggregates::explain::Versions;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
+use duban_engine::runner::{Rules, RunError};
+use duban_engine::time::{Clock, SystemClock};
 use duban_log::{Direction, Reader, Recorded};
 use duban_server::history::{AsOf, Opener, difference, explain_clock, explain_verdict};
-use duban_server::runner::{Rules, RunError};
-use duban_server::time::{Clock, SystemClock};
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -10,8 +10,8 @@ use duban_aggregates::imported::{self, Command, Event, History};
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::ticket::stream_event_id;
 use duban_codec::Lineage;
+use duban_engine::time::{Clock, SystemClock};
 use duban_log::{Direction, EventLog, Expected, NewEvent, Reader, Recorded, StreamName, TAG_VALUE_BYTES_MAX};
-use duban_server::time::{Clock, SystemClock};
 use jiff::Timestamp;
 
 use super::Answer;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use duban_aggregates::policy::Policy;
-use duban_server::runner::Rules;
+use duban_engine::runner::Rules;
 use serde::Serialize;
 
 use super::files::{Files, Wrong};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use duban_aggregates::calendar::Calendar;
 use duban_aggregates::policy::{FloorError, Policy, PolicyError};
-use duban_server::rules::{RulesError, read_calendar};
+use duban_engine::rules::{RulesError, read_calendar};
 
 use crate::failure::Failure;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use duban_server::config;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -28,13 +28,13 @@ pub struct Reason {
 
 /// The topic of dead letters.
 pub(super) struct DeadLetters {
-    config: Arc<config::Kafka>,
+    config: Arc<KafkaConfig>,
     topic: String,
     producer: Mutex<Option<FutureProducer<Heard>>>,
 }
 
 impl DeadLetters {
-    pub(super) fn new(config: Arc<config::Kafka>) -> Self {
+    pub(super) fn new(config: Arc<KafkaConfig>) -> Self {
         let topic = Names::of(&config).dead_letter;
         Self { config, topic, producer: Mutex::default() }
     }

@@ -6,7 +6,7 @@ use duban_aggregates::install::Milestone;
 use duban_aggregates::rejection::{Problem, Rejection};
 use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::{fault, install};
-use duban_server::runner::RunError;
+use duban_engine::runner::RunError;
 use duban_vault::seal::Sealer;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use duban_server::config;
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,7 +19,7 @@ pub(super) type Ends = BTreeMap<(String, i32), i64>;
 pub(super) struct Probe(Arc<BaseConsumer<Heard>>);
 
 impl Probe {
-    pub(super) async fn open(config: Arc<config::Kafka>) -> Result<Self, KafkaError> {
+    pub(super) async fn open(config: Arc<KafkaConfig>) -> Result<Self, KafkaError> {
         // It joins no group: it asks what that of the configuration has committed.
         let open = move || BaseConsumer::from_config_and_context(&client::consumer(&config), Heard);
         Ok(Self(Arc::new(tokio::task::spawn_blocking(open).await??)))

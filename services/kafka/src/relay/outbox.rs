@@ -1,5 +1,6 @@
 //! The producer, and what it reports back.
 
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::KafkaError as ClientError;
@@ -10,7 +11,6 @@ use tokio::sync::mpsc;
 use super::record::Record;
 use crate::client::{self, Heard};
 use crate::{KafkaError, Names};
-use duban_server::config;
 
 /// The number under which the relay's own place is sent; events count from 0.
 const PLACE: usize = usize::MAX;
@@ -59,7 +59,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn open(config: &config::Kafka) -> Result<Self, KafkaError> {
+    pub(super) fn open(config: &KafkaConfig) -> Result<Self, KafkaError> {
         let (tell, reports) = mpsc::unbounded_channel();
         let producer = ThreadedProducer::from_config_and_context(&client::producer(config), Reporting(tell))?;
         Ok(Self { producer: Some(producer), reports })

@@ -4,8 +4,8 @@
 //! can go on where another stopped. It may lag, and never leads: it is written after the events before it are acknowledged. What it
 //! names is an event, not only a position, so that another log is noticed, and the same log in another engine is not mistaken for one.
 
+use duban_engine::sidecar::kafka_config::KafkaConfig;
 use duban_log::{Direction, EventLog, Position, StreamName};
-use duban_server::config;
 use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -58,7 +58,7 @@ impl ConsumerContext for Heard {}
 
 /// Reads what was kept last, and finds it in the log; none where nothing was.
 pub(super) async fn find(
-    config: &config::Kafka,
+    config: &KafkaConfig,
     names: &Names,
     log: &dyn EventLog,
 ) -> Result<Option<Position>, KafkaError> {

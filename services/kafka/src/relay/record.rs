@@ -107,7 +107,7 @@ mod tests {
                 metadata: parts.metadata.clone(),
                 payload: parts.payload.clone(),
             };
-            let names = Names::of(&duban_server::config::Kafka::at("b"));
+            let names = Names::of(&duban_engine::sidecar::kafka_config::KafkaConfig::at("b"));
             let record = Record::of(&event, &names, "urn:duban:duban").unwrap();
             let again = duban_codec::from_event(duban_codec::from_json(&record.value).unwrap()).unwrap();
             assert_eq!((again.id, &again.payload, again.position), (event.id, &event.payload, Some(41)));

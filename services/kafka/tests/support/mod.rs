@@ -11,12 +11,12 @@ use duban_aggregates::sample::Walker;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
 use duban_codec::sample::{self, Gen};
+use duban_engine::drain::Drain;
+use duban_engine::runner::{Aggregate, Bounds, Rules, Runner};
+use duban_engine::sidecar::SidecarHost;
+use duban_engine::sidecar::kafka_config::KafkaConfig as Config;
+use duban_engine::time::VirtualClock;
 use duban_log::{Direction, EventLog, Expected, Filter, MemoryLog, NewEvent, Recorded, StreamName};
-use duban_server::beside::Host;
-use duban_server::config::Kafka as Config;
-use duban_server::drain::Drain;
-use duban_server::runner::{Aggregate, Bounds, Rules, Runner};
-use duban_server::time::VirtualClock;
 use duban_vault::keys::KeyStore;
 use duban_vault::seal::Sealer;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -59,7 +59,7 @@ fn topics(config: &Config) -> Vec<String> {
 
 pub struct World {
     pub log: Arc<dyn EventLog>,
-    pub host: Host,
+    pub host: SidecarHost,
     pub directory: tempfile::TempDir,
 }
 
@@ -77,12 +77,12 @@ impl World {
         let sealer = Sealer::new(Arc::new(KeyStore::open(keys.path(), None).unwrap()));
         let clock = VirtualClock::new("2026-04-01T01:00:00Z".parse().unwrap());
         let runner = Arc::new(Runner::new(Arc::clone(&log), Arc::new(clock), Rules::cn_national(), bounds));
-        Self { log, host: Host { runner, sealer, drain: Drain::default() }, directory: keys }
+        Self { log, host: SidecarHost { runner, sealer, drain: Drain::default() }, directory: keys }
     }
 
     /// The same log and keys under another server's life.
-    pub fn next_life(&self) -> Host {
-        Host { drain: Drain::default(), ..self.host.clone() }
+    pub fn next_life(&self) -> SidecarHost {
+        SidecarHost { drain: Drain::default(), ..self.host.clone() }
     }
 
     /// Events of every type, in so many streams, one after the other.

@@ -1,11 +1,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use duban_engine::time::{Clock, VirtualClock};
 use tower::{ServiceExt, service_fn};
 
 use super::*;
 use crate::identity::TokenIssuer;
-use crate::time::{Clock, VirtualClock};
 
 const REPLY: &str = "/duban.api.v1.ReplyService/Reply";
 const DISPATCH: &str = "/duban.api.v1.DispatchService/Dispatch";

@@ -70,7 +70,7 @@ fn a_whole_file_is_read_and_its_paths_are_relative_to_it() {
     let Identity::Provider(auth) = config.identity else { panic!("not from the file") };
     assert_eq!(auth.public_key, dir.path().join("idp.pem"));
     assert_eq!(auth.expected(), Expected { issuer: "https://idp.example".into(), audience: "duban".into() });
-    let wanted = Policies {
+    let wanted = PolicyConfig {
         in_force: Some("cn-henan-1".into()),
         emergencies: vec![dir.path().join("flood.toml"), "cn-emergency-1".into()],
         calendars: vec![dir.path().join("calendar-2027.toml")],
@@ -89,7 +89,7 @@ fn flags_go_before_the_file() {
         master_key: Some("m".into()),
         signing_key: Some("s".into()),
         log_url: Some("esdb://user:secret@one:2113,two:2113".into()),
-        policies: Policies { calendars: vec!["2028.toml".into()], ..Policies::default() },
+        policies: PolicyConfig { calendars: vec!["2028.toml".into()], ..PolicyConfig::default() },
         log_level: Some("warn".into()),
         log_format: Some(LogFormat::Text),
         ..Flags::default()
@@ -232,17 +232,22 @@ facts_line_test = "tester.results"
         Config::resolve(file, flags("127.0.0.1:7110"))
     };
     assert_eq!(resolved(kafka.clone()).unwrap().kafka, Some(kafka));
-    assert!(matches!(resolved(Kafka::at(" ")), Err(ConfigError::NoBrokers)));
-    let none = Kafka { partitions: 0, ..Kafka::at("b") };
-    assert!(matches!(resolved(none), Err(ConfigError::Limit { field: "kafka.partitions", .. })));
+    assert!(matches!(resolved(KafkaConfig::at(" ")), Err(ConfigError::Kafka(KafkaConfigError::NoBrokers))));
+    let none = KafkaConfig { partitions: 0, ..KafkaConfig::at("b") };
+    assert!(matches!(
+        resolved(none),
+        Err(ConfigError::Kafka(KafkaConfigError::Limit { field: "kafka.partitions", .. }))
+    ));
     for property in ["acks", "enable.idempotence", "group.id", "message.timeout.ms", "enable.auto.commit"] {
         let properties = [(property.to_owned(), "0".to_owned())].into();
-        let refused = resolved(Kafka { properties, ..Kafka::at("b") });
-        assert!(matches!(refused, Err(ConfigError::KafkaProperty(named)) if named == property));
+        let refused = resolved(KafkaConfig { properties, ..KafkaConfig::at("b") });
+        assert!(
+            matches!(refused, Err(ConfigError::Kafka(KafkaConfigError::Property(named))) if named == property)
+        );
     }
 }
 
 /// As a program would print it.
-fn shown_as(kafka: &Kafka) -> String {
+fn shown_as(kafka: &KafkaConfig) -> String {
     serde_json::to_string(kafka).unwrap()
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tonic::{Request, Response};
 
 use super::command::{Answered, Api, uuid};
-use super::error::{not_yours, stopped};
+use super::error::{not_yours, refused, stopped};
 use super::page::{At, digest, foreign, page_size, read_token, token};
 use super::read::{Field, unit};
 use crate::access::{Grant, Scope};
@@ -34,13 +34,16 @@ impl BoardService for Api {
     ) -> Answered<api::GetWorklistResponse> {
         let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
-        let unit = unit("unit", &asked.unit)?;
+        let unit = unit("unit", &asked.unit).map_err(refused)?;
         if grant.scope == Scope::OwnUnit && grant.actor.unit != unit {
-            return Err(not_yours(unit.as_str()).into());
+            return Err(refused(not_yours(unit.as_str())));
         }
         self.wait_for(&asked.min_position).await?;
         let query = digest(unit.as_str().as_bytes());
-        let after = (!asked.page_token.is_empty()).then(|| entry(&asked.page_token, query)).transpose()?;
+        let after = (!asked.page_token.is_empty())
+            .then(|| entry(&asked.page_token, query))
+            .transpose()
+            .map_err(refused)?;
         let limit = page_size(asked.page_size, ITEMS_DEFAULT, ITEMS_MAX);
         let (work, next) = self.tickets.worklist(unit.as_str(), after, limit).map_err(stopped)?;
         Ok(Response::new(api::GetWorklistResponse {
@@ -70,7 +73,7 @@ impl BoardService for Api {
         request: Request<api::GetCustomerHistoryRequest>,
     ) -> Answered<api::GetCustomerHistoryResponse> {
         let asked = request.into_inner();
-        let customer = uuid("customer_id", &asked.customer_id).map(CustomerId)?;
+        let customer = uuid("customer_id", &asked.customer_id).map(CustomerId).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
         let rows = self.tickets.of_customer(customer).map_err(stopped)?;
         let tickets: Vec<_> =

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use duban_engine::runner::FieldProblem;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
@@ -12,7 +13,6 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::error::bad_request;
-use crate::runner::FieldProblem;
 
 /// What the library's message begins with.
 const UNDECODABLE: &str = "failed to decode Protobuf message: ";

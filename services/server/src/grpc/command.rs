@@ -7,6 +7,8 @@ use duban_aggregates::ids::{CommandId, TicketId, UnitId};
 use duban_aggregates::order::Order;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
+use duban_engine::runner::{Aggregate, Answer, Ask, Holds, RunError, Runner};
+use duban_engine::views::Views;
 use duban_log::Position;
 use duban_projections::{Conformance, Customers, Stopped, Tickets};
 use duban_proto::api::v1 as api;
@@ -16,11 +18,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::customers::Strangers;
-use super::error::{not_yours, stopped};
+use super::error::{not_yours, refused, stopped};
 use super::read::{Field, Texts, keep, none_wrong, position};
 use crate::access::{Grant, Scope};
-use crate::runner::{Aggregate, Answer, Ask, Holds, RunError, Runner};
-use crate::views::Views;
 
 /// What a command's RPC answers.
 pub(crate) type Answered<T = api::CommandResponse> = Result<Response<T>, Status>;
@@ -144,14 +144,14 @@ impl Api {
             trace_context.filter(|text| text.len() <= TRACE_BYTES_MAX).unwrap_or_default().to_owned();
         let body = request.into_inner();
         let mut wrong = Vec::new();
-        let command = keep(uuid("command_id", body.command_id()), &mut wrong)?;
+        let command = keep(uuid("command_id", body.command_id()), &mut wrong).map_err(refused)?;
         let id = if or_derived && body.id().is_empty() {
             command.map(|command| Uuid::new_v5(&command, R::ID.as_bytes()))
         } else {
-            keep(uuid(R::ID, body.id()), &mut wrong)?
+            keep(uuid(R::ID, body.id()), &mut wrong).map_err(refused)?
         };
-        none_wrong(wrong)?;
-        let (id, command) = id.zip(command).ok_or_else(super::read::missing)?;
+        none_wrong(wrong).map_err(refused)?;
+        let (id, command) = id.zip(command).ok_or_else(super::read::missing).map_err(refused)?;
         let mut fingerprinted = R::NAME.as_bytes().to_vec();
         fingerprinted.push(0);
         // Whoever repeats a command after looking again expects another revision, and asks for the same.
@@ -200,14 +200,14 @@ impl Api {
         make: impl Fn(&Ticket) -> Result<C, RunError> + Send + Sync,
     ) -> Answered {
         let Asked { id, ask, .. } = self.asked(request, false)?;
-        let answer = self.runner.ticket(TicketId(id), &ask, make).await?;
+        let answer = self.runner.ticket(TicketId(id), &ask, make).await.map_err(refused)?;
         Ok(Response::new(ticket_answer(id, answer)))
     }
 
     /// The turn of a ticket's customer; none where there is no such ticket.
     pub(crate) async fn turn_of(&self, ticket: TicketId) -> Result<Option<OwnedMutexGuard<()>>, Status> {
         let customer = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.customer.id);
-        match self.runner.view(ticket.0, customer).await? {
+        match self.runner.view(ticket.0, customer).await.map_err(refused)? {
             Some(customer) => Ok(Some(self.strangers.turn(customer).await)),
             None => Ok(None),
         }
@@ -226,9 +226,9 @@ impl Api {
     where
         Runner: Holds<A>,
     {
-        match self.runner.view(id, |state: Option<&A>| state.is_some()).await? {
+        match self.runner.view(id, |state: Option<&A>| state.is_some()).await.map_err(refused)? {
             true => Ok(()),
-            false => Err(RunError::field(field, "does not exist").into()),
+            false => Err(refused(RunError::field(field, "does not exist"))),
         }
     }
 
@@ -244,7 +244,7 @@ impl Api {
             let key = self.sealer.known_customer(ticket.intake.customer.id);
             make(&Texts::new(&key), &body)
         };
-        let answer = self.runner.ticket(TicketId(id), &ask, made).await?;
+        let answer = self.runner.ticket(TicketId(id), &ask, made).await.map_err(refused)?;
         Ok(Response::new(ticket_answer(id, answer)))
     }
 
@@ -259,13 +259,14 @@ impl Api {
         Runner: Holds<A>,
     {
         let asked = self.asked(request, or_derived)?;
-        let answer = self.runner.run(asked.id, &asked.ask, |state, _| make(state, &asked)).await?;
+        let answer =
+            self.runner.run(asked.id, &asked.ask, |state, _| make(state, &asked)).await.map_err(refused)?;
         Ok((asked.id.to_string(), answer))
     }
 
     /// Waits until the read models have taken in what the caller has seen.
     pub(crate) async fn wait_for(&self, min_position: &str) -> Result<(), Status> {
-        match position("min_position", min_position)? {
+        match position("min_position", min_position).map_err(refused)? {
             Some(position) => self.taken_in(position).await.map_err(stopped),
             None => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! Conformance: the table of patterns, and the histories that deviate.
 
 use duban_aggregates::chain::Stage;
+use duban_engine::runner::RunError;
 use duban_history::conformance::{deviating_history, patterns_answer};
 use duban_projections::conformance::{How, Wanted};
 use duban_proto::api::v1 as api;
@@ -8,10 +9,9 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::command::{Api, PATIENCE};
-use super::error::stopped;
+use super::error::{refused, stopped};
 use super::page::{At, digest, page_size, read_token, token};
 use super::read::{Field, plain, position, read};
-use crate::runner::RunError;
 use tonic::Status;
 
 /// Histories on a page where the caller says nothing, and at the most.
@@ -27,7 +27,7 @@ impl Api {
         &self,
         asked: &api::GetConformanceRequest,
     ) -> Result<api::GetConformanceResponse, Status> {
-        let origin = text("origin", asked.origin.as_deref())?;
+        let origin = text("origin", asked.origin.as_deref()).map_err(refused)?;
         self.checked(&asked.min_position).await?;
         let patterns = self.conformance.patterns(origin.as_deref()).map_err(stopped)?;
         Ok(patterns_answer(patterns))
@@ -38,7 +38,7 @@ impl Api {
         &self,
         asked: &api::ListDeviationsRequest,
     ) -> Result<api::ListDeviationsResponse, Status> {
-        let wanted = wanted(asked)?;
+        let wanted = wanted(asked).map_err(refused)?;
         self.checked(&asked.min_position).await?;
         let query = api::ListDeviationsRequest {
             min_position: String::new(),
@@ -49,7 +49,7 @@ impl Api {
         let query = digest(&query.encode_to_vec());
         let after: Option<Uuid> = match asked.page_token.as_str() {
             "" => None,
-            page_token => Some(read_token(page_token, query)?.id),
+            page_token => Some(read_token(page_token, query).map_err(refused)?.id),
         };
         let limit = page_size(asked.page_size, HISTORIES_DEFAULT, HISTORIES_MAX);
         let (histories, next) = self.conformance.deviating(&wanted, after, limit).map_err(stopped)?;
@@ -62,7 +62,7 @@ impl Api {
 
     /// Waits until the read model has taken in what the caller has seen. Others need not wait for this one.
     async fn checked(&self, min_position: &str) -> Result<(), Status> {
-        match position("min_position", min_position)? {
+        match position("min_position", min_position).map_err(refused)? {
             Some(position) => self.conformance.wait_for(position, PATIENCE).await.map_err(stopped),
             None => Ok(()),
         }
@@ -73,7 +73,7 @@ fn text(name: &str, text: Option<&str>) -> Field<Option<String>> {
     text.map(|text| plain(name, text, TEXT_BYTES_MAX)).transpose()
 }
 
-fn wanted(asked: &api::ListDeviationsRequest) -> Result<Wanted, Status> {
+fn wanted(asked: &api::ListDeviationsRequest) -> Field<Wanted> {
     read! {
         origin: text("origin", asked.origin.as_deref());
         pattern: text("pattern", asked.pattern.as_deref());

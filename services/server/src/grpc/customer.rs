@@ -5,15 +5,15 @@ use duban_aggregates::ids::{CustomerId, DueNo};
 use duban_aggregates::rejection::Missing;
 use duban_aggregates::ticket::Ticket;
 use duban_codec::Wire;
+use duban_engine::runner::{Answer, RunError};
 use duban_projections::Row;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::customer_service_server::CustomerService;
 use tonic::{Request, Response, Status};
 
 use super::command::{Answered, Api, Asked, Asks, uuid};
-use super::error::stopped;
+use super::error::{refused, stopped};
 use super::read::{position, read, take};
-use crate::runner::{Answer, RunError};
 
 type Answers = Answered<api::CustomerCommandResponse>;
 
@@ -29,7 +29,11 @@ impl Api {
         make: impl Fn(CustomerId, &R) -> Result<Command, RunError> + Send + Sync,
     ) -> Answers {
         let Asked { id, ask, body, .. } = self.asked(request, false)?;
-        let answer = self.runner.run(id, &ask, |_: Option<&Customer>, _| make(CustomerId(id), &body)).await?;
+        let answer = self
+            .runner
+            .run(id, &ask, |_: Option<&Customer>, _| make(CustomerId(id), &body))
+            .await
+            .map_err(refused)?;
         Ok(Response::new(answered(id, answer)))
     }
 }
@@ -40,7 +44,11 @@ impl Api {
     async fn erasure_evidence(&self, customer: CustomerId) -> Result<ErasureEvidence, Status> {
         let mut evidence = ErasureEvidence::default();
         for row in self.tickets.of_customer(customer).map_err(stopped)? {
-            let open = self.runner.view(row.ticket.0, |ticket: Option<&Ticket>| ticket.map(open)).await?;
+            let open = self
+                .runner
+                .view(row.ticket.0, |ticket: Option<&Ticket>| ticket.map(open))
+                .await
+                .map_err(refused)?;
             let open = open.unwrap_or_default();
             if !open.contains(&Missing::EndOf(row.ticket)) {
                 evidence.ended.insert(row.ticket);
@@ -69,12 +77,12 @@ impl CustomerService for Api {
         let offered = !request.get_ref().customer_id.is_empty();
         let Asked { id, ask, body, .. } = self.asked(request, true)?;
         if body.phone.trim().is_empty() {
-            return Err(RunError::field("phone", "is required").into());
+            return Err(refused(RunError::field("phone", "is required")));
         }
         let phone_hash = self.sealer.keys().phone_hash(&body.phone);
         // A phone has one customer, whatever id the caller would give it.
         let offered = offered.then_some(CustomerId(id));
-        let known = self.strangers.find_or_make(phone_hash, &self.customers, offered)?;
+        let known = self.strangers.find_or_make(phone_hash, &self.customers, offered).map_err(refused)?;
         let id = known.0;
         let make = |_: Option<&Customer>, _| {
             read! {
@@ -83,9 +91,9 @@ impl CustomerService for Api {
             }
             Ok(Command::Register { customer: CustomerId(id), phone_hash, tier, segment })
         };
-        let answer = self.runner.run(id, &ask, make).await?;
+        let answer = self.runner.run(id, &ask, make).await.map_err(refused)?;
         // A key before the first text, so that a later erasure has something to erase.
-        self.sealer.customer(CustomerId(id)).await.map_err(RunError::from)?;
+        self.sealer.customer(CustomerId(id)).await.map_err(RunError::from).map_err(refused)?;
         self.settle(answer.position).await;
         Ok(Response::new(answered(id, answer)))
     }
@@ -102,7 +110,7 @@ impl CustomerService for Api {
     }
 
     async fn erase_customer(&self, request: Request<api::EraseCustomerRequest>) -> Answers {
-        let id = uuid("customer_id", &request.get_ref().customer_id).map(CustomerId)?;
+        let id = uuid("customer_id", &request.get_ref().customer_id).map(CustomerId).map_err(refused)?;
         // While a case is taken in, its key is in use.
         let _turn = self.strangers.turn(id).await;
         self.caught_up().await?;
@@ -113,8 +121,8 @@ impl CustomerService for Api {
             })
             .await?;
         // Repeated by a repeat of the command: the event says that it was asked for, the key store that it was done.
-        self.sealer.keys().erase(id).await.map_err(RunError::from)?;
-        if let Some(position) = position("position", &answer.get_ref().position)? {
+        self.sealer.keys().erase(id).await.map_err(RunError::from).map_err(refused)?;
+        if let Some(position) = position("position", &answer.get_ref().position).map_err(refused)? {
             self.settle(position).await;
         }
         self.strangers.forget(id);
@@ -126,11 +134,14 @@ impl CustomerService for Api {
         request: Request<api::GetCustomerRequest>,
     ) -> Result<Response<api::GetCustomerResponse>, Status> {
         let asked = request.into_inner();
-        let id = uuid("customer_id", &asked.customer_id)?;
+        let id = uuid("customer_id", &asked.customer_id).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
         let rows = self.tickets.of_customer(CustomerId(id)).map_err(stopped)?;
-        let seen =
-            self.runner.view(id, |customer: Option<&Customer>| customer.map(|it| view(it, &rows))).await?;
+        let seen = self
+            .runner
+            .view(id, |customer: Option<&Customer>| customer.map(|it| view(it, &rows)))
+            .await
+            .map_err(refused)?;
         seen.map(Response::new)
             .ok_or_else(|| super::error::unknown("CUSTOMER_UNKNOWN", "there is no such customer"))
     }

@@ -10,7 +10,7 @@ use duban_vault::keys::KeysError;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::runner::RunError;
+use duban_engine::runner::RunError;
 
 /// Phones and turns remembered, at most; what the read model knows is forgotten first.
 const REMEMBERED_MAX: usize = 16 * 1024;

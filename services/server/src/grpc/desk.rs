@@ -4,13 +4,14 @@ use duban_aggregates::chain::MergeEvidence;
 use duban_aggregates::ids::{AppointmentNo, EventId, NoticeId, ProblemId, RequestNo, TicketId};
 use duban_aggregates::ticket::Ticket;
 use duban_aggregates::{chain, clock, contact, fault, install, intake};
+use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::desk_service_server::DeskService;
 use tonic::Request;
 
 use super::command::{Answered, Api, uuid};
+use super::error::refused;
 use super::read::{Field, Texts, moment, plain, read, required_moment, take};
-use crate::runner::RunError;
 
 #[tonic::async_trait]
 impl DeskService for Api {
@@ -154,10 +155,14 @@ impl DeskService for Api {
     }
 
     async fn merge(&self, request: Request<api::MergeRequest>) -> Answered {
-        let into = uuid("into", &request.get_ref().into).map(TicketId)?;
+        let into = uuid("into", &request.get_ref().into).map(TicketId).map_err(refused)?;
         // Tickets that merge have one customer: in their turn two of them never take each other over.
         let _turn = self.turn_of(into).await?;
-        let target = self.runner.view(into.0, |target: Option<&Ticket>| target.map(Matter::of)).await?;
+        let target = self
+            .runner
+            .view(into.0, |target: Option<&Ticket>| target.map(Matter::of))
+            .await
+            .map_err(refused)?;
         self.on_known_ticket(request, |ticket| {
             let evidence = evidence(&Matter::of(ticket), into, target.as_ref());
             Ok(chain::Command::Merge { into, evidence })
@@ -167,7 +172,7 @@ impl DeskService for Api {
 
     async fn reopen(&self, request: Request<api::ReopenRequest>) -> Answered {
         // No key is erased while its customer's case comes back.
-        let ticket = uuid("ticket_id", &request.get_ref().ticket_id).map(TicketId)?;
+        let ticket = uuid("ticket_id", &request.get_ref().ticket_id).map(TicketId).map_err(refused)?;
         let _turn = self.turn_of(ticket).await?;
         self.on_ticket(request, |texts, asked| {
             read! {
@@ -180,13 +185,13 @@ impl DeskService for Api {
     }
 
     async fn join_problem(&self, request: Request<api::JoinProblemRequest>) -> Answered {
-        let problem = uuid("problem", &request.get_ref().problem)?;
+        let problem = uuid("problem", &request.get_ref().problem).map_err(refused)?;
         self.must_exist::<duban_aggregates::problem::Problem>("problem", problem).await?;
         self.on_ticket(request, |_, _| Ok(intake::Command::JoinProblem { problem: ProblemId(problem) })).await
     }
 
     async fn link_notice(&self, request: Request<api::LinkNoticeRequest>) -> Answered {
-        let notice = uuid("notice", &request.get_ref().notice)?;
+        let notice = uuid("notice", &request.get_ref().notice).map_err(refused)?;
         self.must_exist::<duban_aggregates::notice::Notice>("notice", notice).await?;
         self.on_ticket(request, |_, _| Ok(intake::Command::LinkNotice { notice: NoticeId(notice) })).await
     }

@@ -3,13 +3,14 @@
 use duban_aggregates::emergency::{Command, Emergency, Place};
 use duban_aggregates::ids::EmergencyId;
 use duban_codec::Wire;
+use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::emergency_service_server::EmergencyService;
 use tonic::{Request, Response, Status};
 
 use super::command::{Answered, Api, Asked, Asks, uuid};
+use super::error::refused;
 use super::read::take;
-use crate::runner::RunError;
 
 type Answer = Answered<api::EmergencyCommandResponse>;
 
@@ -50,9 +51,13 @@ impl EmergencyService for Api {
         request: Request<api::GetEmergencyRequest>,
     ) -> Result<Response<api::GetEmergencyResponse>, Status> {
         let asked = request.into_inner();
-        let id = uuid("emergency_id", &asked.emergency_id)?;
+        let id = uuid("emergency_id", &asked.emergency_id).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let seen = self.runner.view(id, |emergency: Option<&Emergency>| emergency.map(view)).await?;
+        let seen = self
+            .runner
+            .view(id, |emergency: Option<&Emergency>| emergency.map(view))
+            .await
+            .map_err(refused)?;
         seen.map(Response::new)
             .ok_or_else(|| super::error::unknown("EMERGENCY_UNKNOWN", "there is no such emergency"))
     }

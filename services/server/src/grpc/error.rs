@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use duban_aggregates::chain::Stage;
 use duban_aggregates::rejection::{Class, Rejection};
+use duban_engine::runner::{FieldProblem, RunError};
 use duban_projections::Stopped;
 use duban_vault::keys::KeysError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::access::ERROR_DOMAIN;
-use crate::runner::{FieldProblem, RunError};
 
 /// When a caller may try again, where the server could not just now.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -22,32 +22,31 @@ const RETRY_AFTER_FULL: Duration = Duration::from_secs(30);
 /// What separates the elements of a list in `ErrorInfo.metadata`, whose values are plain text.
 const SEPARATOR: &str = "; ";
 
-impl From<RunError> for Status {
-    fn from(error: RunError) -> Self {
-        let message = error.to_string();
-        match error {
-            RunError::Rejected { stage, rejection } => rejected(stage, &rejection),
-            RunError::Fields { fields } => bad_request(&fields),
-            RunError::CommandIdReused => {
-                let field = "command_id".to_owned();
-                bad_request(&[FieldProblem { field, problem: "was used for another request".to_owned() }])
-            }
-            RunError::Conflict { actual } => {
-                let actual = actual.map(|actual| ("revision_now", actual.to_string()));
-                informed(Code::Aborted, message, "STREAM_HAS_GONE_ON", actual)
-            }
-            RunError::Overloaded => later(Code::ResourceExhausted, message, "SERVER_BUSY", RETRY_AFTER),
-            RunError::Full => later(Code::ResourceExhausted, message, "LOG_FULL", RETRY_AFTER_FULL),
-            RunError::Unavailable(source) => {
-                caused(later(Code::Unavailable, message, "LOG_UNAVAILABLE", RETRY_AFTER), source)
-            }
-            RunError::Keys(error) => keys(error),
-            RunError::View(view) => stopped(view),
-            RunError::Corrupt { .. } => {
-                let told = "the stored history cannot be read: the operator has been told";
-                let status = informed(Code::DataLoss, told.to_owned(), "HISTORY_UNREADABLE", None);
-                caused(status, error)
-            }
+/// What a caller reads of why a command did not run.
+pub(crate) fn refused(error: RunError) -> Status {
+    let message = error.to_string();
+    match error {
+        RunError::Rejected { stage, rejection } => rejected(stage, &rejection),
+        RunError::Fields { fields } => bad_request(&fields),
+        RunError::CommandIdReused => {
+            let field = "command_id".to_owned();
+            bad_request(&[FieldProblem { field, problem: "was used for another request".to_owned() }])
+        }
+        RunError::Conflict { actual } => {
+            let actual = actual.map(|actual| ("revision_now", actual.to_string()));
+            informed(Code::Aborted, message, "STREAM_HAS_GONE_ON", actual)
+        }
+        RunError::Overloaded => later(Code::ResourceExhausted, message, "SERVER_BUSY", RETRY_AFTER),
+        RunError::Full => later(Code::ResourceExhausted, message, "LOG_FULL", RETRY_AFTER_FULL),
+        RunError::Unavailable(source) => {
+            caused(later(Code::Unavailable, message, "LOG_UNAVAILABLE", RETRY_AFTER), source)
+        }
+        RunError::Keys(error) => keys(error),
+        RunError::View(view) => stopped(view),
+        RunError::Corrupt { .. } => {
+            let told = "the stored history cannot be read: the operator has been told";
+            let status = informed(Code::DataLoss, told.to_owned(), "HISTORY_UNREADABLE", None);
+            caused(status, error)
         }
     }
 }

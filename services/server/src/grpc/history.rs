@@ -7,17 +7,19 @@ use duban_aggregates::explain::Versions;
 use duban_aggregates::ids::{ClockNo, TicketId, VerdictNo};
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::ticket::Ticket;
+use duban_engine::runner::RunError;
 use duban_log::{Direction, Recorded};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::history_service_server::HistoryService;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::command::{Api, uuid, works_on};
+use super::error::refused;
 use super::page::page_size;
 use super::read::{Field, given, moment, read, under};
 use crate::access::{Grant, Scope, reads_personal_data};
 use crate::history::{AsOf, Opener, difference, explain_clock, explain_verdict};
-use crate::runner::RunError;
 
 /// Events read from the log at a time.
 const READ_EVENTS: usize = 512;
@@ -34,15 +36,11 @@ impl HistoryService for Api {
     ) -> Result<Response<api::GetTicketResponse>, Status> {
         let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
-        read! {
-            id: uuid("ticket_id", &asked.ticket_id);
-            known_at: moment("known_at", asked.known_at);
-            at: moment("at", asked.at);
-        }
+        let (id, as_of) = asked_for(&asked).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let as_of = AsOf { revision: asked.revision, known_at, at };
-        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
-        let ticket = as_of.ticket(&events, &opener, self.runner.clock().now())?.ok_or_else(unknown)?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
+        let ticket = as_of.ticket(&events, &opener, self.runner.clock().now()).map_err(refused)?;
+        let ticket = ticket.ok_or_else(unknown).map_err(refused)?;
         Ok(Response::new(api::GetTicketResponse { ticket: Some(ticket) }))
     }
 
@@ -52,15 +50,12 @@ impl HistoryService for Api {
     ) -> Result<Response<api::DiffTicketResponse>, Status> {
         let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
-        read! {
-            id: uuid("ticket_id", &asked.ticket_id);
-            from: given("from", &asked.from).and_then(|from| as_of("from", from));
-            to: as_of("to", &asked.to.unwrap_or_default());
-        }
+        let (id, from, to) = asked_between(&asked).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
         let now = self.runner.clock().now();
-        Ok(Response::new(difference(&events, (from, to), &opener, now)?.ok_or_else(unknown)?))
+        let difference = difference(&events, (from, to), &opener, now).map_err(refused)?;
+        Ok(Response::new(difference.ok_or_else(unknown).map_err(refused)?))
     }
 
     async fn explain_clock(
@@ -69,11 +64,12 @@ impl HistoryService for Api {
     ) -> Result<Response<api::ExplainClockResponse>, Status> {
         let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
-        let (id, clock) = (uuid("ticket_id", &asked.ticket_id)?, ClockNo(asked.clock));
+        let (id, clock) = (uuid("ticket_id", &asked.ticket_id).map_err(refused)?, ClockNo(asked.clock));
         self.wait_for(&asked.min_position).await?;
-        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
-        let explained = explain_clock(&events, clock, &self.versions(), &opener)?;
-        let explained = explained.ok_or_else(|| RunError::from(Rejection::UnknownClock { clock }))?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
+        let explained = explain_clock(&events, clock, &self.versions(), &opener).map_err(refused)?;
+        let explained =
+            explained.ok_or_else(|| RunError::from(Rejection::UnknownClock { clock })).map_err(refused)?;
         Ok(Response::new(explained))
     }
 
@@ -83,11 +79,13 @@ impl HistoryService for Api {
     ) -> Result<Response<api::ExplainVerdictResponse>, Status> {
         let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
-        let (id, verdict) = (uuid("ticket_id", &asked.ticket_id)?, VerdictNo(asked.verdict));
+        let (id, verdict) = (uuid("ticket_id", &asked.ticket_id).map_err(refused)?, VerdictNo(asked.verdict));
         self.wait_for(&asked.min_position).await?;
-        let (events, opener) = self.whole(&grant, TicketId(id)).await?;
-        let explained = explain_verdict(&events, verdict, &self.versions(), &opener)?;
-        let explained = explained.ok_or_else(|| RunError::from(Rejection::UnknownVerdict { verdict }))?;
+        let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
+        let explained = explain_verdict(&events, verdict, &self.versions(), &opener).map_err(refused)?;
+        let explained = explained
+            .ok_or_else(|| RunError::from(Rejection::UnknownVerdict { verdict }))
+            .map_err(refused)?;
         Ok(Response::new(explained))
     }
 
@@ -97,19 +95,25 @@ impl HistoryService for Api {
     ) -> Result<Response<api::ListEventsResponse>, Status> {
         let grant = Grant::of(&request)?.clone();
         let asked = request.into_inner();
-        let ticket = uuid("ticket_id", &asked.ticket_id).map(TicketId)?;
+        let ticket = uuid("ticket_id", &asked.ticket_id).map(TicketId).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let stream =
-            self.runner.locate(ticket).await?.ok_or_else(|| RunError::from(Rejection::TicketUnknown))?;
-        let from = list::next_revision(&asked.page_token, ticket)?;
+        let stream = self
+            .runner
+            .locate(ticket)
+            .await
+            .map_err(refused)?
+            .ok_or_else(|| RunError::from(Rejection::TicketUnknown))
+            .map_err(refused)?;
+        let from = list::next_revision(&asked.page_token, ticket).map_err(refused)?;
         let size = page_size(asked.page_size, EVENTS_DEFAULT, EVENTS_MAX);
         let read = self.runner.log().read_stream(&stream, from, Direction::Forward, size + 1).await;
-        let mut events = read.map_err(RunError::from)?;
+        let mut events = read.map_err(RunError::from).map_err(refused)?;
         let more = events.len() > size;
         events.truncate(size);
-        let opener = self.opener_of(&grant, ticket).await?;
+        let opener = self.opener_of(&grant, ticket).await.map_err(refused)?;
         let next = events.last().filter(|_| more).map(|last| list::events_token(ticket, last.revision + 1));
-        let events = events.iter().map(|event| opener.event(event)).collect::<Result<_, _>>()?;
+        let events =
+            events.iter().map(|event| opener.event(event)).collect::<Result<_, _>>().map_err(refused)?;
         Ok(Response::new(api::ListEventsResponse { events, next_page_token: next.unwrap_or_default() }))
     }
 
@@ -139,6 +143,24 @@ impl HistoryService for Api {
 
 fn unknown() -> RunError {
     RunError::from(Rejection::TicketUnknown)
+}
+
+fn asked_for(asked: &api::GetTicketRequest) -> Field<(Uuid, AsOf)> {
+    read! {
+        id: uuid("ticket_id", &asked.ticket_id);
+        known_at: moment("known_at", asked.known_at);
+        at: moment("at", asked.at);
+    }
+    Ok((id, AsOf { revision: asked.revision, known_at, at }))
+}
+
+fn asked_between(asked: &api::DiffTicketRequest) -> Field<(Uuid, AsOf, AsOf)> {
+    read! {
+        id: uuid("ticket_id", &asked.ticket_id);
+        from: given("from", &asked.from).and_then(|from| as_of("from", from));
+        to: as_of("to", &asked.to.unwrap_or_default());
+    }
+    Ok((id, from, to))
 }
 
 /// A moment that a caller gives.

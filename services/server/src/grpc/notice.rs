@@ -3,15 +3,15 @@
 use duban_aggregates::ids::NoticeId;
 use duban_aggregates::notice::{Command, Notice, Status as Stands};
 use duban_codec::Wire;
+use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::notice_service_server::NoticeService;
 use tonic::{Request, Response, Status};
 
 use super::command::{Answered, Api, Asked, Asks, uuid};
-use super::error::not_yours;
+use super::error::{not_yours, refused};
 use super::read::{read, required_moment, unit};
 use crate::access::Scope;
-use crate::runner::RunError;
 
 type Answer = Answered<api::NoticeCommandResponse>;
 
@@ -80,9 +80,9 @@ impl NoticeService for Api {
         request: Request<api::GetNoticeRequest>,
     ) -> Result<Response<api::GetNoticeResponse>, Status> {
         let asked = request.into_inner();
-        let id = uuid("notice_id", &asked.notice_id)?;
+        let id = uuid("notice_id", &asked.notice_id).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let seen = self.runner.view(id, |notice: Option<&Notice>| notice.map(view)).await?;
+        let seen = self.runner.view(id, |notice: Option<&Notice>| notice.map(view)).await.map_err(refused)?;
         seen.map(Response::new)
             .ok_or_else(|| super::error::unknown("NOTICE_UNKNOWN", "there is no such notice"))
     }

@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use duban_engine::runner::RunError;
 use uuid::Uuid;
 
 use super::read::Field;
-use crate::runner::RunError;
 
 /// Length of a token before it is written in base64: digest, number, id, part.
 const TOKEN_LEN: usize = 8 + 8 + 16 + 4;

@@ -2,12 +2,13 @@
 
 use duban_aggregates::edition::{self, Edition, Editions, InForce};
 use duban_codec::Wire;
+use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::policy_service_server::PolicyService;
 use tonic::{Request, Response, Status};
 
 use super::command::Api;
-use crate::runner::RunError;
+use super::error::refused;
 
 #[tonic::async_trait]
 impl PolicyService for Api {
@@ -15,7 +16,11 @@ impl PolicyService for Api {
         &self,
         _: Request<api::ListPoliciesRequest>,
     ) -> Result<Response<api::ListPoliciesResponse>, Status> {
-        let seen = self.runner.view(edition::ID, |editions: Option<&Editions>| editions.map(list)).await?;
+        let seen = self
+            .runner
+            .view(edition::ID, |editions: Option<&Editions>| editions.map(list))
+            .await
+            .map_err(refused)?;
         Ok(Response::new(seen.unwrap_or_default()))
     }
 
@@ -25,7 +30,7 @@ impl PolicyService for Api {
     ) -> Result<Response<api::GetPolicyResponse>, Status> {
         let version = request.into_inner().version;
         if version.trim().is_empty() {
-            return Err(RunError::field("version", "is required").into());
+            return Err(refused(RunError::field("version", "is required")));
         }
         let of = |editions: Option<&Editions>| {
             let found = editions.and_then(|editions| editions.editions.get_key_value(&version));
@@ -34,7 +39,7 @@ impl PolicyService for Api {
                 text: edition.text.to_string(),
             })
         };
-        let seen = self.runner.view(edition::ID, of).await?;
+        let seen = self.runner.view(edition::ID, of).await.map_err(refused)?;
         seen.map(Response::new)
             .ok_or_else(|| super::error::unknown("POLICY_UNKNOWN", "there is no policy of this version"))
     }

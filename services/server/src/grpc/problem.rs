@@ -3,15 +3,15 @@
 use duban_aggregates::ids::{EventId, ProblemId, UnitId};
 use duban_aggregates::problem::{Command, Problem};
 use duban_codec::Wire;
+use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::problem_service_server::ProblemService;
 use tonic::{Request, Response, Status};
 
 use super::command::{Answered, Api, Asks, uuid};
-use super::error::not_yours;
+use super::error::{not_yours, refused};
 use super::read::{events, read, take, unit};
 use crate::access::{Grant, Scope};
-use crate::runner::RunError;
 
 type Answer = Answered<api::ProblemCommandResponse>;
 
@@ -91,9 +91,10 @@ impl ProblemService for Api {
         request: Request<api::GetProblemRequest>,
     ) -> Result<Response<api::GetProblemResponse>, Status> {
         let asked = request.into_inner();
-        let id = uuid("problem_id", &asked.problem_id)?;
+        let id = uuid("problem_id", &asked.problem_id).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let seen = self.runner.view(id, |problem: Option<&Problem>| problem.map(view)).await?;
+        let seen =
+            self.runner.view(id, |problem: Option<&Problem>| problem.map(view)).await.map_err(refused)?;
         seen.map(Response::new)
             .ok_or_else(|| super::error::unknown("PROBLEM_UNKNOWN", "there is no such problem"))
     }

@@ -15,7 +15,7 @@ use duban_vault::seal::CustomerSealer;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::runner::RunError;
+use duban_engine::runner::RunError;
 
 /// A field that was read, or why not.
 pub(crate) type Field<T> = Result<T, RunError>;
@@ -35,7 +35,7 @@ pub(crate) use read;
 /// Keeps a problem for later; what is no problem of a field ends the reading at once.
 pub(crate) fn keep<T>(
     field: Field<T>,
-    wrong: &mut Vec<crate::runner::FieldProblem>,
+    wrong: &mut Vec<duban_engine::runner::FieldProblem>,
 ) -> Result<Option<T>, RunError> {
     match field {
         Ok(value) => Ok(Some(value)),
@@ -47,7 +47,7 @@ pub(crate) fn keep<T>(
     }
 }
 
-pub(crate) fn none_wrong(fields: Vec<crate::runner::FieldProblem>) -> Result<(), RunError> {
+pub(crate) fn none_wrong(fields: Vec<duban_engine::runner::FieldProblem>) -> Result<(), RunError> {
     if fields.is_empty() { Ok(()) } else { Err(RunError::Fields { fields }) }
 }
 

@@ -2,13 +2,13 @@
 
 use duban_aggregates::ids::{ClockNo, EscalationNo, OrderNo};
 use duban_aggregates::{chain, clock, gate, order};
+use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::supervision_service_server::SupervisionService;
 use tonic::Request;
 
 use super::command::{Answered, Api};
 use super::read::{read, take};
-use crate::runner::RunError;
 
 #[tonic::async_trait]
 impl SupervisionService for Api {

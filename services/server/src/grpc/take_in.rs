@@ -5,33 +5,34 @@ use duban_aggregates::ids::{CustomerId, EmployeeId, RequestNo, TicketId, UnitId}
 use duban_aggregates::intake::{self, Area, Customer, FirstOwner, Intake, OutsideRequest, Service};
 use duban_aggregates::state::End;
 use duban_aggregates::ticket::{self, Ticket};
+use duban_engine::runner::{Ask, RunError};
 use duban_proto::api::v1 as api;
 use jiff::{SignedDuration, Timestamp};
 use tonic::{Request, Response};
 use uuid::Uuid;
 
 use super::command::{Answered, Api, Asked, ticket_answer, uuid};
+use super::error::refused;
 use super::read::{Field, Texts, given, moment, plain, read, take};
-use crate::runner::{Ask, RunError};
 
 impl Api {
     pub(super) async fn begin_ticket(&self, request: Request<api::TakeInRequest>) -> Answered {
         let Asked { id, ask, body, .. } = self.asked(request, true)?;
         // A request that cannot be read makes no customer and no key.
         let (nobody, now) = (CustomerId(Uuid::nil()), self.runner.clock().now());
-        self.intake((TicketId(id), nobody), now, &ask, &Texts::looked_at(), &body)?;
-        let customer = self.customer(&body)?;
+        self.intake((TicketId(id), nobody), now, &ask, &Texts::looked_at(), &body).map_err(refused)?;
+        let customer = self.customer(&body).map_err(refused)?;
         let _turn = self.strangers.turn(customer).await;
-        let twins = self.twins(customer, &body).await?;
+        let twins = self.twins(customer, &body).await.map_err(refused)?;
         // Before the event: what is sealed lives as long as the key does.
-        let key = Ok(self.sealer.customer(customer).await.map_err(RunError::from)?);
+        let key = Ok(self.sealer.customer(customer).await.map_err(RunError::from).map_err(refused)?);
         let texts = Texts::new(&key);
         let made = |_: Option<&Ticket>, now| {
             let intake = Box::new(self.intake((TicketId(id), customer), now, &ask, &texts, &body)?);
             let Twins { open: open_twin, reopenable: reopenable_twin } = twins;
             Ok(ticket::Command::Intake(intake::Command::TakeIn { intake, open_twin, reopenable_twin }))
         };
-        let answer = self.runner.run(id, &ask, made).await?;
+        let answer = self.runner.run(id, &ask, made).await.map_err(refused)?;
         // The next call of this customer, who waits for his turn, finds this ticket.
         self.settle(answer.position).await;
         Ok(Response::new(ticket_answer(id, answer)))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use duban_engine::runner::RunError;
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
@@ -11,7 +12,6 @@ use serde_json::Value;
 
 use super::texts::Opener;
 use super::{AsOf, words};
-use crate::runner::RunError;
 
 /// What the two states say of themselves, and is no difference.
 const OF_THEMSELVES: &str = "as_of";

@@ -7,12 +7,12 @@ use duban_aggregates::ids::{ClockNo, VerdictNo};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::ticket::{self, Event, Ticket};
 use duban_codec::Wire;
+use duban_engine::runner::RunError;
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 
 use super::texts::Opener;
 use super::view;
-use crate::runner::RunError;
 
 /// Explains a clock of the ticket that these are all events of; none where it has no such clock.
 ///

@@ -12,7 +12,7 @@ use duban_vault::seal::{Sealer, Unreadable};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 
-use crate::runner::RunError;
+use duban_engine::runner::RunError;
 
 const SEALED: &str = "duban.event.v1.Sealed";
 

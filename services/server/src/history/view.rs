@@ -15,6 +15,7 @@ use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::verdict::{Finding, Verdict};
 use duban_aggregates::{chain, intake, order, verdict};
 use duban_codec::Wire;
+use duban_engine::runner::RunError;
 use duban_log::Recorded;
 use duban_projections::{Kept, Row};
 use duban_proto::api::v1 as api;
@@ -24,7 +25,6 @@ use jiff::Timestamp;
 use duban_history::ticket_summary::summary;
 
 use super::texts::Opener;
-use crate::runner::RunError;
 
 /// A ticket, and what only its events say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use duban_engine::time::VirtualClock;
 use http::HeaderValue;
 
 use super::*;
-use crate::time::VirtualClock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use duban_engine::drain::Drain;
 use duban_proto::api::v1 as api;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -14,7 +15,6 @@ use tonic_health::server::{HealthReporter, HealthService};
 use super::ServeError;
 use crate::access::{AccessTable, GuardLayer, INFRASTRUCTURE};
 use crate::config::Config;
-use crate::drain::Drain;
 use crate::grpc::{Api, CallLayer, rows};
 use crate::identity::Verifier;
 use crate::stream::StreamServer;

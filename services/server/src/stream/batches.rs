@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use duban_codec::to_event;
+use duban_engine::runner::RunError;
 use duban_log::{Direction, EventLog, Filter, Position, Recorded};
 use duban_projections::stored;
 use prost::Message;
@@ -12,7 +13,6 @@ use quick_cache::sync::Cache;
 use quick_cache::{UnitWeighter, Weighter};
 
 use super::token::FilterId;
-use crate::runner::RunError;
 
 /// Events in one message, at the most.
 const EVENTS_MAX: usize = 128;

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use aws_lc_rs::digest::{SHA256, digest};
 use duban_aggregates::intake::Kind;
 use duban_codec::types;
+use duban_engine::runner::{FieldProblem, RunError};
 use duban_log::Filter;
 use duban_proto::api::v1::{SlaFilter, StreamFilter};
 use duban_proto::event::v1::TicketKind;
 
 use super::token::FilterId;
 use crate::access::{Grant, Scope};
-use crate::runner::{FieldProblem, RunError};
 
 /// Values in one part of a filter, at the most.
 const VALUES_MAX: usize = 100;

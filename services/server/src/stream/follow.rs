@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use super::filter::Wanted;
 use super::{Streams, token};
 use crate::grpc::later;
+use crate::grpc::refused;
 
 /// Pages in a row in which nothing passed, before the subscriber is told where it is.
 const PASSED_OVER_PAGES: u32 = 8;
@@ -68,7 +69,8 @@ impl Follower {
                 continue;
             }
             let wanted = &self.wanted;
-            let batch = self.streams.batches.after(self.after, &wanted.filter, wanted.id).await?;
+            let batch =
+                self.streams.batches.after(self.after, &wanted.filter, wanted.id).await.map_err(refused)?;
             if self.live && !batch.end && !batch.events.is_empty() {
                 self.live = false;
                 return Ok(self.news(StreamNews::FellBehind));

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
+use duban_engine::runner::RunError;
 use duban_proto::api::v1::{SubscribeRequest, subscribe_request::From};
 use futures::Stream;
 use futures::future::BoxFuture;
@@ -22,8 +23,8 @@ use super::follow::Follower;
 use super::token::{self, Unfit};
 use super::{Streams, filter};
 use crate::access::Grant;
+use crate::grpc::refused;
 use crate::grpc::{informed, later};
-use crate::runner::RunError;
 
 /// How long a stream says nothing: where the caller names no time, and between these.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -88,20 +89,23 @@ fn follower(streams: Arc<Streams>, request: &tonic::Request<SubscribeRequest>) -
     let grant = Grant::of(request)?.clone();
     let asked = request.get_ref();
     let asked_filter = asked.filter.clone().unwrap_or_default();
-    let wanted = filter::read(&asked_filter, &grant)?;
+    let wanted = filter::read(&asked_filter, &grant).map_err(refused)?;
     for unit in &asked_filter.units {
         grant.own(&unit.as_str().into())?;
     }
-    let heartbeat = heartbeat(asked)?;
+    let heartbeat = heartbeat(asked).map_err(refused)?;
     let after = match &asked.from {
         Some(From::Now(true)) => *streams.grown.borrow(),
         Some(From::Start(true)) => None,
         None | Some(From::Start(false) | From::Now(false)) => {
-            return Err(RunError::field("from", "is required: set one of `start`, `now` and `token`").into());
+            return Err(refused(RunError::field(
+                "from",
+                "is required: set one of `start`, `now` and `token`",
+            )));
         }
         Some(From::Token(token)) => {
             let unfit = |unfit: Unfit| RunError::field("token", unfit.problem());
-            token::read(token, wanted.id, streams.sealer.keys()).map_err(unfit)?
+            token::read(token, wanted.id, streams.sealer.keys()).map_err(unfit).map_err(refused)?
         }
     };
     if after > streams.log.head().position {

@@ -110,7 +110,8 @@ async fn a_callers_mistake_is_information() {
 
 #[tokio::test]
 async fn what_a_caller_sent_stays_out_of_the_line_of_its_refusal() {
-    let refused = Status::from(crate::runner::RunError::field("category", "names no category: 王小明"));
+    let refused =
+        crate::grpc::refused(duban_engine::runner::RunError::field("category", "names no category: 王小明"));
     let line = line(refused.into_http(), 1).await;
     assert_eq!(line["fields"]["reason"], "INVALID_FIELD: category");
     assert!(!line.to_string().contains("王小明"), "{line}");

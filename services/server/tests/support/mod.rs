@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use duban_aggregates::actor::{Actor, Role};
+use duban_engine::time::VirtualClock;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as ev;
 use duban_server::config::{Config, File, Flags};
 use duban_server::serve::{Running, Server};
-use duban_server::time::VirtualClock;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;

@@ -49,7 +49,7 @@ fn every_refusal_has_its_code_and_its_reason() {
     ];
     for (error, code, reason) in table {
         let said = error.to_string();
-        let status = Status::from(error);
+        let status = refused(error);
         assert_eq!(status.code(), code, "{said}");
         let info = status.get_details_error_info().expect(&said);
         assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, ERROR_DOMAIN), "{said}");
@@ -62,8 +62,8 @@ fn every_refusal_has_its_code_and_its_reason() {
 #[test]
 fn a_command_out_of_turn_says_where_the_ticket_is_where_it_must_be_and_what_is_missing() {
     let missing = vec![Missing::AssistReply(OrderNo(2)), Missing::Completion(Stage::Feedback)];
-    let status: Status =
-        rejected_with(Rejection::OutOfTurn { now: Stage::Reply, needed: Stage::Inspect, missing }).into();
+    let out_of_turn = Rejection::OutOfTurn { now: Stage::Reply, needed: Stage::Inspect, missing };
+    let status = refused(rejected_with(out_of_turn));
     let info = status.get_details_error_info().unwrap();
     assert_eq!(info.metadata["stage_now"], "reply");
     assert_eq!(info.metadata["stage_needed"], "inspect");
@@ -83,13 +83,13 @@ fn a_refusal_names_the_fields_and_the_ticket_to_go_to() {
         FieldProblem { field: "orders[1].unit".into(), problem: "is required".into() },
         FieldProblem { field: "orders[1].task".into(), problem: "is required".into() },
     ];
-    let status = Status::from(RunError::Fields { fields });
+    let status = refused(RunError::Fields { fields });
     let named: Vec<_> =
         status.get_details_bad_request().unwrap().field_violations.into_iter().map(|it| it.field).collect();
     assert_eq!(named, ["orders[1].unit", "orders[1].task"]);
 
     let ticket = TicketId(Uuid::from_u128(7));
-    let status = Status::from(RunError::from(Rejection::OpenTicketExists { ticket }));
+    let status = refused(RunError::from(Rejection::OpenTicketExists { ticket }));
     assert_eq!(status.get_details_error_info().unwrap().metadata["ticket_id"], ticket.to_string());
 }
 
@@ -105,7 +105,7 @@ fn a_read_model_that_is_behind_is_tried_again_and_one_that_broke_is_not() {
 #[test]
 fn the_operators_causes_are_never_the_callers_to_read() {
     let reason = "payload of 13900001234 is odd".to_owned();
-    let status = Status::from(RunError::Corrupt { stream: "fault-1".into(), reason });
+    let status = refused(RunError::Corrupt { stream: "fault-1".into(), reason });
     assert!(!status.message().contains("13900001234"));
     assert!(std::error::Error::source(&status).is_some());
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use duban_aggregates::chain::Stage;
 use duban_aggregates::ids::{CustomerId, TicketId};
 use duban_aggregates::intake::{Channel, Kind, Segment, Tier};
+use duban_engine::runner::RunError;
 use duban_projections::{Among, Order, Place, Query, Row};
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
@@ -13,11 +14,10 @@ use tonic::{Code, Status};
 
 use crate::access::{Grant, reads_personal_data};
 use crate::grpc::command::{Api, uuid};
-use crate::grpc::error::{informed, stopped};
+use crate::grpc::error::{informed, refused, stopped};
 use crate::grpc::page::{At, digest, foreign, page_size, read_token, token};
 use crate::grpc::read::{Field, moment, read, take};
 use crate::history::{state, summary};
-use crate::runner::RunError;
 
 /// Tickets on a page where the caller says nothing, and at the most.
 const TICKETS_DEFAULT: u32 = 50;
@@ -35,10 +35,12 @@ impl Api {
             let told = "only who reads personal data may look for a phone number".to_owned();
             return Err(informed(Code::PermissionDenied, told, "PERSONAL_DATA_NOT_ALLOWED", None));
         }
-        let order = order(&asked.order_by)?;
+        let order = order(&asked.order_by).map_err(refused)?;
         let digest = query_digest(asked, order);
-        let after =
-            (!asked.page_token.is_empty()).then(|| ticket_key(&asked.page_token, digest)).transpose()?;
+        let after = (!asked.page_token.is_empty())
+            .then(|| ticket_key(&asked.page_token, digest))
+            .transpose()
+            .map_err(refused)?;
         let limit = page_size(asked.page_size, TICKETS_DEFAULT, TICKETS_MAX);
         let now = self.runner.clock().now();
         let Some(wanted) = self.wanted(&filter, now)? else {
@@ -59,7 +61,7 @@ impl Api {
 
     /// A filter, read; none where it names a phone that nobody has.
     fn wanted(&self, filter: &api::TicketFilter, now: Timestamp) -> Result<Option<Wanted>, Status> {
-        let mut wanted = Wanted::read(filter, now)?;
+        let mut wanted = Wanted::read(filter, now).map_err(refused)?;
         if let Some(number) = &filter.outside_number {
             wanted.outside = Some(self.tickets.with_outside_number(number).map_err(stopped)?);
         }

@@ -4,6 +4,8 @@
 //! The log holds every edition whole, so what is configured once need not be configured again: an operator names what is
 //! to change. What ships is in force where neither says anything.
 
+mod config;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use duban_aggregates::policy::{FloorError, Policy, PolicyError};
 use duban_log::{Delivery, Direction, EventLog, Filter, Position, Reader, Recorded, StreamName};
 use uuid::Uuid;
 
-use crate::config::Policies;
+pub use self::config::PolicyConfig;
 use crate::drain::Drain;
 use crate::runner::{Aggregate, Ask, Emergencies, Rules, RunError, Runner, fold};
 
@@ -126,7 +128,7 @@ pub fn of_reader(reader: &Reader) -> Result<Rules, RulesError> {
 /// # Errors
 /// [`RulesError::Unreadable`].
 pub fn of_editions(editions: Option<&Editions>) -> Result<Rules, RulesError> {
-    Ok(wanted(&Policies::default(), editions)?.rules)
+    Ok(wanted(&PolicyConfig::default(), editions)?.rules)
 }
 
 /// What a log says of editions; nothing where no server has started on it.
@@ -162,7 +164,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// [`RulesError`] names the file, the line and the article.
-pub fn wanted(configured: &Policies, editions: Option<&Editions>) -> Result<Wanted, RulesError> {
+pub fn wanted(configured: &PolicyConfig, editions: Option<&Editions>) -> Result<Wanted, RulesError> {
     let calendar = Arc::new(calendar(&configured.calendars, editions)?);
     let known = editions.map(Editions::read).transpose()?.unwrap_or_default();
     let mut files = Files { known, added: Vec::new(), calendar: &calendar };

@@ -3,6 +3,8 @@
 //! The server knows only when it is its turn: after the read models and before the timers, so that what happened while the server was
 //! down is known before anything is done by itself (design.md section 4); and then from ready to the drain, before the log is closed.
 
+pub mod kafka_config;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +15,7 @@ use crate::runner::Runner;
 
 /// What a server gives to what runs beside it.
 #[derive(Clone)]
-pub struct Host {
+pub struct SidecarHost {
     /// Takes commands, and has the log.
     pub runner: Arc<Runner>,
     /// Seals texts.
@@ -24,12 +26,12 @@ pub struct Host {
 
 /// Something that runs beside a server.
 #[async_trait]
-pub trait Beside: Send + Sync {
+pub trait Sidecar: Send + Sync {
     /// Takes in what lies waiting outside; in bounded time, however it is there. The timers start after it.
-    async fn before_timers(&self, host: &Host);
+    async fn before_timers(&self, host: &SidecarHost);
 
-    /// Runs until [`Host::drain`] starts, and finishes what is under way. The log is closed after it.
-    async fn run(&self, host: Host);
+    /// Runs until [`SidecarHost::drain`] starts, and finishes what is under way. The log is closed after it.
+    async fn run(&self, host: SidecarHost);
 
     /// Told whether this server does what only one of several servers on a log does at a time. It does, until it is told otherwise.
     fn leads(&self, leads: bool);

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::ConfigError;
-
 /// What the properties of `[kafka.properties]` may begin with. All else is the server's to decide: acknowledgements, idempotence and
 /// offsets are what its promises rest on.
 const CONNECTION: &[&str] =
@@ -14,7 +12,7 @@ const CONNECTION: &[&str] =
 /// `[kafka]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kafka {
+pub struct KafkaConfig {
     /// Brokers to begin with, `host:port` separated by commas.
     pub brokers: String,
     /// Whether events are relayed out.
@@ -24,7 +22,7 @@ pub struct Kafka {
     #[serde(default = "yes")]
     pub facts: bool,
     /// What every topic's name begins with, unless `[kafka.topics]` names it.
-    #[serde(default = "super::name")]
+    #[serde(default = "prefix")]
     pub prefix: String,
     /// The group under which facts are read; servers of one log share it.
     #[serde(default = "group")]
@@ -43,7 +41,7 @@ pub struct Kafka {
     pub retention_days: Option<u32>,
     /// `[kafka.topics]`
     #[serde(default)]
-    pub topics: Topics,
+    pub topics: KafkaTopics,
     /// `[kafka.properties]`: librdkafka's, about the connection only: `security.protocol`, `sasl.*`, `ssl.*` and the like.
     #[serde(default, serialize_with = "without_secrets")]
     pub properties: BTreeMap<String, String>,
@@ -52,7 +50,7 @@ pub struct Kafka {
 /// `[kafka.topics]`: names other than those that follow from the prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Topics {
+pub struct KafkaTopics {
     /// Out: complaints' events; `PREFIX.complaint.v1`.
     pub complaint: Option<String>,
     /// Out: faults' events; `PREFIX.fault.v1`.
@@ -73,6 +71,10 @@ pub struct Topics {
     pub facts_dead_letter: Option<String>,
 }
 
+fn prefix() -> String {
+    "duban".to_owned()
+}
+
 fn yes() -> bool {
     true
 }
@@ -89,13 +91,38 @@ fn partitions() -> u32 {
     12
 }
 
+/// Why a configuration of Kafka cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaConfigError {
+    /// Kafka without brokers.
+    #[error("kafka.brokers is empty: name at least one broker as `host:port`, or drop [kafka]")]
+    NoBrokers,
+    /// A property of Kafka's client that the server decides itself.
+    #[error(
+        "kafka.properties.{0} is not about the connection: drop it; security.*, sasl.*, ssl.*, client.*, socket.* and reconnect.* may be set"
+    )]
+    Property(String),
+    /// A limit that makes no sense.
+    #[error("{field} is {value}, and must be from {min} to {max}")]
+    Limit {
+        /// Its name in the file.
+        field: &'static str,
+        /// What was given.
+        value: u64,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+}
+
 /// Whoever prints a configuration does not mean to print a password.
 fn without_secrets<S: Serializer>(properties: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
     let secret = |key: &str| key.contains("password") || key.contains("secret") || key.contains("key.pem");
     to.collect_map(properties.iter().map(|(key, value)| (key, if secret(key) { "(hidden)" } else { value })))
 }
 
-impl Kafka {
+impl KafkaConfig {
     /// One that says nothing but where the brokers are.
     #[must_use]
     pub fn at(brokers: impl Into<String>) -> Self {
@@ -103,20 +130,24 @@ impl Kafka {
             brokers: brokers.into(),
             relay: true,
             facts: true,
-            prefix: super::name(),
+            prefix: prefix(),
             group: group(),
             facts_wait_seconds_max: facts_wait(),
             partitions: partitions(),
             replicas: None,
             retention_days: None,
-            topics: Topics::default(),
+            topics: KafkaTopics::default(),
             properties: BTreeMap::new(),
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// Checks what no type can say.
+    ///
+    /// # Errors
+    /// [`KafkaConfigError`] says what to change.
+    pub fn check(&self) -> Result<(), KafkaConfigError> {
         if self.brokers.trim().is_empty() {
-            return Err(ConfigError::NoBrokers);
+            return Err(KafkaConfigError::NoBrokers);
         }
         let limits = [
             ("kafka.partitions", u64::from(self.partitions), 1, 10_000),
@@ -126,11 +157,11 @@ impl Kafka {
         ];
         for (field, value, min, max) in limits {
             if !(min..=max).contains(&value) {
-                return Err(ConfigError::Limit { field, value, min, max });
+                return Err(KafkaConfigError::Limit { field, value, min, max });
             }
         }
         match self.properties.keys().find(|key| !CONNECTION.iter().any(|begins| key.starts_with(begins))) {
-            Some(key) => Err(ConfigError::KafkaProperty(key.clone())),
+            Some(key) => Err(KafkaConfigError::Property(key.clone())),
             None => Ok(()),
         }
     }

@@ -40,7 +40,7 @@ fn editions(known: &[&Policy], calendar: &Calendar) -> Editions {
 
 #[test]
 fn what_ships_is_in_force_where_nobody_says_anything_and_is_written_down() {
-    let Wanted { rules, register } = wanted(&Policies::default(), None).unwrap();
+    let Wanted { rules, register } = wanted(&PolicyConfig::default(), None).unwrap();
     assert_eq!((rules.policy.version.as_str(), rules.calendar), ("cn-national-1", Calendar::cn()));
     assert_eq!(versions(&register), ["cn-national-1"]);
 }
@@ -50,7 +50,7 @@ fn a_configured_policy_is_in_force_after_those_it_extends_and_the_log_remembers_
     let dir = tempfile::tempdir().unwrap();
     let own = write(dir.path(), "own.toml", &policy("own-1", "").replace("cn-national-1", "cn-henan-1"));
     let flood = write(dir.path(), "flood.toml", &policy("flood-1", "emergency = true"));
-    let configured = Policies { in_force: Some(own), emergencies: vec![flood], calendars: Vec::new() };
+    let configured = PolicyConfig { in_force: Some(own), emergencies: vec![flood], calendars: Vec::new() };
     let Wanted { rules, register } = wanted(&configured, None).unwrap();
     assert_eq!(rules.policy.version, "own-1");
     assert_eq!(rules.policy.versions(), ["cn-henan-1", "cn-national-1", "flood-1", "own-1"]);
@@ -59,11 +59,11 @@ fn a_configured_policy_is_in_force_after_those_it_extends_and_the_log_remembers_
     // At the next start nothing needs to be said, and no file to be there.
     let known: Vec<&Policy> = [0, 1, 3, 2].map(|index| &*register[index]).to_vec();
     let editions = editions(&known, &Calendar::cn());
-    let Wanted { rules, register } = wanted(&Policies::default(), Some(&editions)).unwrap();
+    let Wanted { rules, register } = wanted(&PolicyConfig::default(), Some(&editions)).unwrap();
     assert_eq!((rules.policy.version.as_str(), register.len()), ("own-1", 0));
     assert_eq!(rules.policy.versions(), ["cn-henan-1", "cn-national-1", "flood-1", "own-1"]);
     // Another is named by its version alone, since the log has it.
-    let back = Policies { in_force: Some("cn-henan-1".into()), ..Policies::default() };
+    let back = PolicyConfig { in_force: Some("cn-henan-1".into()), ..PolicyConfig::default() };
     assert_eq!(wanted(&back, Some(&editions)).unwrap().rules.policy.version, "cn-henan-1");
 }
 
@@ -72,7 +72,7 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_file_its_line_and_the_articl
     let dir = tempfile::tempdir().unwrap();
     let refused = |text: &str| {
         let path = write(dir.path(), "p.toml", text);
-        let configured = Policies { in_force: Some(path), ..Policies::default() };
+        let configured = PolicyConfig { in_force: Some(path), ..PolicyConfig::default() };
         let error = wanted(&configured, None).unwrap_err();
         let source = error.source().map(ToString::to_string).unwrap_or_default();
         format!("{error}: {source}")
@@ -85,14 +85,14 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_file_its_line_and_the_articl
     assert!(refused("version = 1").contains("p.toml is no policy"));
     let emergency = refused(&policy("flood-1", "emergency = true"));
     assert!(emergency.contains("flood-1 is an emergency's policy"), "{emergency}");
-    let missing = Policies { in_force: Some("cn-moon-1".into()), ..Policies::default() };
+    let missing = PolicyConfig { in_force: Some("cn-moon-1".into()), ..PolicyConfig::default() };
     assert!(matches!(wanted(&missing, None), Err(RulesError::Read { .. })));
-    let plain = Policies { emergencies: vec!["cn-henan-1".into()], ..Policies::default() };
+    let plain = PolicyConfig { emergencies: vec!["cn-henan-1".into()], ..PolicyConfig::default() };
     assert!(matches!(wanted(&plain, None), Err(RulesError::NoEmergency { .. })));
     let own = Policy::parse(&policy("own-1", "")).unwrap();
     let known = editions(&[&Policy::cn_national(), &own], &Calendar::cn());
     let path = write(dir.path(), "own.toml", &policy("own-1", "# now with a remark\n"));
-    let changed = Policies { in_force: Some(path), ..Policies::default() };
+    let changed = PolicyConfig { in_force: Some(path), ..PolicyConfig::default() };
     let refused = wanted(&changed, Some(&known)).unwrap_err();
     assert!(refused.to_string().contains("another content under the version `own-1`"), "{refused}");
 }
@@ -106,7 +106,7 @@ fn configured_calendars_lie_over_the_one_that_ships_and_stay_until_more_years_sh
         );
         write(dir.path(), &format!("{year}.toml"), &text)
     };
-    let configured = Policies { calendars: vec![year(2027), year(2028)], ..Policies::default() };
+    let configured = PolicyConfig { calendars: vec![year(2027), year(2028)], ..PolicyConfig::default() };
     let calendar = wanted(&configured, None).unwrap().rules.calendar;
     assert_eq!(calendar.version, "cn-2028.1");
     assert!(calendar.published(2015) && calendar.published(2027) && calendar.published(2028));
@@ -124,10 +124,12 @@ fn configured_calendars_lie_over_the_one_that_ships_and_stay_until_more_years_sh
     let more = "year = 2028\nholidays = [\n    { name = \"\", off = \"03-01\" },";
     let again = calendar.to_toml().replace("year = 2028\nholidays = [", more);
     let changed =
-        Policies { calendars: vec![write(dir.path(), "again.toml", &again)], ..Policies::default() };
+        PolicyConfig { calendars: vec![write(dir.path(), "again.toml", &again)], ..PolicyConfig::default() };
     let known = editions(&[&national], &calendar);
     assert!(matches!(wanted(&changed, Some(&known)), Err(RulesError::Changed { .. })));
-    let broken =
-        Policies { calendars: vec![write(dir.path(), "b.toml", "version = \"\"")], ..Policies::default() };
+    let broken = PolicyConfig {
+        calendars: vec![write(dir.path(), "b.toml", "version = \"\"")],
+        ..PolicyConfig::default()
+    };
     assert!(matches!(wanted(&broken, None), Err(RulesError::Calendar { .. })));
 }

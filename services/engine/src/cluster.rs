@@ -1,11 +1,10 @@
-//! What several servers stand on: a log that they share, and what lies beside it.
+//! A log on a cluster that several servers share, and the registers beside it.
 
 use std::sync::Arc;
 
 use duban_log::kurrentdb::{KurrentLog, KurrentRegisters, Options};
 use duban_log::{EventLog, Registers};
 
-use super::ServeError;
 use crate::transcode::CanonicalJson;
 
 /// With what the names of the log's streams begin (domain.md section 8), on a cluster that holds other streams too.
@@ -31,7 +30,7 @@ pub const STREAM_PREFIXES: &[&str] = &[
 
 /// A log that several servers share, and what lies beside it.
 #[derive(Clone)]
-pub struct Ground {
+pub struct SharedLog {
     /// The log.
     pub log: Arc<dyn EventLog>,
     /// The registers beside it.
@@ -41,12 +40,12 @@ pub struct Ground {
 /// Opens the log of an EventStoreDB or KurrentDB cluster, reading it through once.
 ///
 /// # Errors
-/// [`ServeError::Log`].
-pub async fn connect(url: &str) -> Result<Ground, ServeError> {
+/// As the log's engine says.
+pub async fn connect(url: &str) -> Result<SharedLog, duban_log::Error> {
     let options = Options::new(STREAM_PREFIXES.iter().copied());
     let log = KurrentLog::connect(url, options, Arc::new(CanonicalJson)).await?;
     let registers: Arc<dyn Registers> = KurrentRegisters::new(log.beside());
-    Ok(Ground { log: Arc::new(log), registers })
+    Ok(SharedLog { log: Arc::new(log), registers })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::runner::Rules;
 
 /// How often the server says how far it is, while it is not ready yet.
-pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Told how far a read model is that is built anew. Called from several threads.
 pub trait Progress: Send + Sync {
@@ -25,7 +25,7 @@ pub trait Progress: Send + Sync {
 
 /// A line in the log every few seconds.
 #[derive(Default)]
-pub(crate) struct ToldInTheLog {
+pub struct ToldInTheLog {
     said: Mutex<Option<Instant>>,
 }
 

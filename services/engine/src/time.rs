@@ -19,9 +19,11 @@ pub trait Clock: Send + Sync {
 }
 
 /// A clock that answers the last recorded moment until it has passed it: history never decreases between two runs.
-pub(crate) struct Floored {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) floor: Timestamp,
+pub struct Floored {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The moment.
+    pub floor: Timestamp,
 }
 
 impl Clock for Floored {
