@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use duban_history::proof::audit::{Audit, AuditDamage, AuditPhase};
+use duban_history::proof::kept_heads::{KeptHead, read_heads};
+use duban_history::proof::signed_head::{HeadJson, SignedHeadJson};
+use duban_history::proof::{audit_cluster, audit_directory};
 use duban_log::disk::{Disk, RealDisk};
-use duban_vault::signing::PublicKey;
+use duban_vault::public_key::PublicKey;
 use serde::Serialize;
 
 use crate::afar;
@@ -13,8 +17,6 @@ use crate::args::{Logged, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
-use crate::proof::audit::{Audit, Found, Part, audit};
-use crate::proof::heads::{self, HeadJson, Kept, SignedHeadJson};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -44,7 +46,7 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_head: Option<SignedHeadJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    damage: Option<Found>,
+    damage: Option<AuditDamage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -53,7 +55,7 @@ struct Answer {
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let mut kept = Vec::new();
     for path in &args.head {
-        kept.extend(heads::read(path).map_err(Failure::misuse)?);
+        kept.extend(read_heads(path).map_err(Failure::misuse)?);
     }
     let keys = args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(Failure::misuse)?;
@@ -64,7 +66,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         (None, None) => return Err(Failure::misuse("name --data DIR or --log URL")),
     };
     let ok = audit.ok();
-    let Audit { report, found, problems, days, last, proven } = audit;
+    let Audit { report, damage, problems, days, last, proven } = audit;
     let answer = Answer {
         ok,
         events: report.events,
@@ -74,7 +76,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         days,
         proven,
         signed_head: last.as_ref().map(SignedHeadJson::from),
-        damage: found,
+        damage,
         problems,
     };
     match output {
@@ -87,43 +89,43 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
                 count(report.groups),
                 count(report.bytes)
             ))?;
-            told(&answer, !keys.is_empty())?;
+            show(&answer, !keys.is_empty())?;
         }
     }
     Ok(Done::holds(answer.ok))
 }
 
-fn in_directory(data: &Path, kept: &[Kept], keys: &[PublicKey]) -> Result<(Audit, Duration), Failure> {
+fn in_directory(data: &Path, kept: &[KeptHead], keys: &[PublicKey]) -> Result<(Audit, Duration), Failure> {
     let dir = data::existing_log_dir(data)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&dir).map_err(Failure::broken)?);
     let progress = Progress::new("verify", "bytes", 0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (took, against) = (OnceLock::new(), OnceLock::new());
-    let telling = |part, done, total| match part {
-        Part::Log => progress.set(done, total),
-        Part::Heads => {
+    let telling = |phase, done, total| match phase {
+        AuditPhase::Log => progress.set(done, total),
+        AuditPhase::Heads => {
             took.get_or_init(|| progress.elapsed());
             against.get_or_init(|| Progress::new("heads", "events", total)).set(done, total);
         }
     };
-    let audit = audit(&disk, threads, kept, keys, &telling)?;
+    let audit = audit_directory(&disk, threads, kept, keys, &telling)?;
     let took = took.get().copied().unwrap_or_else(|| progress.elapsed());
     Ok((audit, took))
 }
 
-fn on_cluster(url: &str, kept: &[Kept], keys: &[PublicKey]) -> Result<(Audit, Duration), Failure> {
+fn on_cluster(url: &str, kept: &[KeptHead], keys: &[PublicKey]) -> Result<(Audit, Duration), Failure> {
     afar::runtime()?.block_on(async {
         let log = afar::connect(url).await?.log;
         let progress = Progress::new("verify", "events", log.head().size);
         let telling = |done, total| progress.set(done, total);
-        let audit = crate::proof::afar::audit(&*log, kept, keys, &telling).await?;
+        let audit = audit_cluster(&*log, kept, keys, &telling).await?;
         let took = progress.elapsed();
         log.close().await?;
         Ok((audit, took))
     })
 }
 
-fn told(answer: &Answer, with_keys: bool) -> Result<(), Failure> {
+fn show(answer: &Answer, with_keys: bool) -> Result<(), Failure> {
     output::text(&format!("head {} {}", answer.head.size, answer.head.root))?;
     if answer.days > 0 {
         let signatures =
@@ -131,7 +133,7 @@ fn told(answer: &Answer, with_keys: bool) -> Result<(), Failure> {
         output::text(&format!("{} days closed, {signatures}", count(answer.days)))?;
     }
     output::text(&format!("{} events proven by heads", count(answer.proven)))?;
-    if let Some(Found { segment, offset, position, reason, since, until }) = &answer.damage {
+    if let Some(AuditDamage { segment, offset, position, reason, since, until }) = &answer.damage {
         output::text(&format!("damaged: {segment} at byte {offset}, position {position}: {reason}"))?;
         output::text(&format!(
             "the first event that is not as it was lies at position {since} or behind, before {until}"

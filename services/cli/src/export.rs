@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use duban_history::process_mining::{self, ProcessMiningError, Selection, Written};
-use duban_vault::signing::PublicKey;
+use duban_history::proof::check::Checked;
+use duban_history::proof::export::{ExportError, Exported};
+use duban_history::proof::signed_head::SignedHeadJson;
+use duban_history::proof::{check_export, export_ticket};
+use duban_vault::public_key::PublicKey;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -15,9 +19,6 @@ use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count};
 use crate::progress::Bars;
-use crate::proof::export::{ExportError, Exported, export};
-use crate::proof::heads::SignedHeadJson;
-use crate::proof::offline::{Checked, check};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -119,7 +120,7 @@ fn one(args: &Args, ticket: Uuid, output: Output) -> Result<Done, Failure> {
     let total = reader.head().size;
     let progress = Progress::new("export", "events", total);
     let exported =
-        export(&reader, ticket, |done| progress.set(done, total)).map_err(|error| match error {
+        export_ticket(&reader, ticket, |done| progress.set(done, total)).map_err(|error| match error {
             ExportError::NoTicket(_) | ExportError::NoHead(_) => Failure::misuse(error),
             other => Failure::broken(other),
         })?;
@@ -201,19 +202,19 @@ pub(crate) fn run_check(args: &CheckArgs, output: Output) -> Result<Done, Failur
     let keys = keys.map_err(Failure::misuse)?;
     let bytes = std::fs::read(&args.file).map_err(failed("read", &args.file)).map_err(Failure::misuse)?;
     // What is not UTF-8 is no export, which is for the check to say.
-    let checked = check(&String::from_utf8_lossy(&bytes), &keys);
+    let checked = check_export(&String::from_utf8_lossy(&bytes), &keys);
     if let Some(out) = &args.events {
         let lines: String = checked.canonical.iter().flat_map(|event| [event, "\n"]).collect();
         std::fs::write(out, lines).map_err(failed("write", out)).map_err(Failure::misuse)?;
     }
     match output {
         Output::Json => output::json(&checked)?,
-        Output::Text => told(&checked)?,
+        Output::Text => show_check(&checked)?,
     }
     Ok(Done::holds(checked.ok))
 }
 
-fn told(checked: &Checked) -> Result<(), Failure> {
+fn show_check(checked: &Checked) -> Result<(), Failure> {
     if let (Some(ticket), Some(head)) = (&checked.ticket, &checked.head) {
         let certified = if checked.certified { ", closed with a certificate" } else { "" };
         output::text(&format!("ticket {ticket}: {} events{certified}", count(checked.events)))?;

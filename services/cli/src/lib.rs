@@ -29,7 +29,6 @@ mod output;
 mod policy;
 mod progress;
 mod projections;
-pub mod proof;
 mod replay;
 mod serve;
 pub mod tamper;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use duban_aggregates::ids::CustomerId;
 use duban_aggregates::{intake, ticket};
 use duban_codec::types;
+use duban_history::proof::signed_head::HeadJson;
 use duban_log::{
     APPEND_BYTES_MAX, Direction, EventLog, Expected, Filter, NewEvent, Options, Recorded, Registers,
     SegmentedLog,
@@ -19,7 +20,6 @@ use crate::args::Output;
 use crate::data::{self, Append};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count};
-use crate::proof::heads::HeadJson;
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]

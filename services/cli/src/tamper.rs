@@ -15,18 +15,20 @@ use duban_aggregates::ticket::Event;
 use duban_engine::days::Days;
 use duban_engine::runner::{Bounds, Rules, Runner};
 use duban_engine::time::VirtualClock;
+use duban_history::proof::audit::{Audit, AuditDamage};
+use duban_history::proof::audit_directory;
+use duban_history::proof::kept_heads::KeptHead;
 use duban_log::disk::sim::Dice;
 use duban_log::disk::{Disk, RealDisk};
 use duban_log::tamper::{Deed, Files, Skill, Victim, Way};
 use duban_log::{EventLog, Expected, Options, SegmentedLog};
-use duban_vault::signing::{PublicKey, SigningKey};
+use duban_vault::public_key::PublicKey;
+use duban_vault::signing::SigningKey;
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::data::{self, Append};
-use crate::proof::audit::{Audit, Found, audit};
-use crate::proof::heads::Kept;
 
 /// Segments this short are many in a small log.
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -108,12 +110,12 @@ pub async fn run(
     let public = key.public();
     write(dir, plan, key).await?;
     let disk: Arc<dyn Disk> = Arc::new(Files::copy(&RealDisk::open(dir)?)?);
-    let whole = audit(&disk, 1, &[], &[public], &|_, _, _| {})?;
+    let whole = audit_directory(&disk, 1, &[], &[public], &|_, _, _| {})?;
     let (true, Some(signed)) = (whole.ok(), whole.last) else {
         return Err(TamperError::NotWhole(format!("{whole:?}")));
     };
-    let kept = Kept::signed("head.json", signed);
-    let again = audit(&disk, 1, std::slice::from_ref(&kept), &[public], &|_, _, _| {})?;
+    let kept = KeptHead::signed("head.json", signed);
+    let again = audit_directory(&disk, 1, std::slice::from_ref(&kept), &[public], &|_, _, _| {})?;
     if !again.ok() || again.proven != kept.size {
         return Err(TamperError::NotWhole(format!("{again:?}")));
     }
@@ -182,7 +184,7 @@ fn story(
 
 struct Case {
     victim: Victim,
-    kept: Kept,
+    kept: KeptHead,
     public: PublicKey,
     seed: u64,
 }
@@ -192,7 +194,7 @@ struct Tried {
     number: u64,
     deed: Deed,
     ok: bool,
-    found: Option<Found>,
+    found: Option<AuditDamage>,
 }
 
 impl Case {
@@ -207,8 +209,8 @@ impl Case {
         let disk: Arc<dyn Disk> = Arc::new(files);
         // A head that was kept is enough; half of the auditors have the key, too.
         let keys: &[PublicKey] = if dice.below(2) == 0 { &[self.public] } else { &[] };
-        let audit = audit(&disk, 1, std::slice::from_ref(&self.kept), keys, &|_, _, _| {})?;
-        Ok(Tried { number, deed, ok: audit.ok(), found: audit.found })
+        let audit = audit_directory(&disk, 1, std::slice::from_ref(&self.kept), keys, &|_, _, _| {})?;
+        Ok(Tried { number, deed, ok: audit.ok(), found: audit.damage })
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod conformance;
 pub mod process_mining;
+pub mod proof;
 pub mod read_only_log;
 pub mod replay;
 pub mod ticket_summary;

@@ -5,5 +5,6 @@
 
 pub mod erasures;
 pub mod keys;
+pub mod public_key;
 pub mod seal;
 pub mod signing;

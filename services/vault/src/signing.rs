@@ -7,26 +7,22 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use duban_aggregates::office::{DayHead, SignedHead};
-use pem::{EncodeConfig, LineEnding, Pem};
 use zeroize::Zeroizing;
+
+use crate::public_key::{PublicKey, pem_decode, pem_encode};
 
 /// The private key that is made where none is named, below a data directory.
 pub const KEY_FILE: &str = "keys/signing.pem";
 /// The public key of whichever key signs, below a data directory.
 pub const PUBLIC_FILE: &str = "keys/signing.pub";
 
-const PUBLIC_LEN: usize = 32;
 const SIGNATURE_LEN: usize = 64;
-/// What stands before the key's own bytes in a SubjectPublicKeyInfo for Ed25519 (RFC 8410).
-const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const PRIVATE: &str = "PRIVATE KEY";
-const PUBLIC: &str = "PUBLIC KEY";
 
-/// Why there is no key to sign or to check with.
+/// Why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
     /// A file cannot be read or written.
@@ -44,14 +40,6 @@ pub enum SigningError {
         "{path} holds no Ed25519 private key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` prints it"
     )]
     NoPrivateKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The public key's file holds something else.
-    #[error(
-        "{path} holds no Ed25519 public key in PEM, as `duban serve` keeps it in {PUBLIC_FILE} and `openssl pkey -pubout` prints it"
-    )]
-    NoPublicKey {
         /// The file.
         path: PathBuf,
     },
@@ -73,45 +61,6 @@ pub enum SigningError {
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SigningError {
     let path = path.to_owned();
     move |source| SigningError::Io { doing, path, source }
-}
-
-/// A public key: what checks heads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublicKey([u8; PUBLIC_LEN]);
-
-impl PublicKey {
-    /// Reads a key in PEM.
-    ///
-    /// # Errors
-    /// [`SigningError::Io`], [`SigningError::NoPublicKey`].
-    pub fn read(path: &Path) -> Result<Self, SigningError> {
-        let text = fs::read_to_string(path).map_err(io_error("reading", path))?;
-        let der = pem_decode(PUBLIC, &text);
-        let key = der.as_deref().and_then(|der| der.strip_prefix(&SPKI)).and_then(|key| key.try_into().ok());
-        key.map(Self).ok_or_else(|| SigningError::NoPublicKey { path: path.to_owned() })
-    }
-
-    /// The key in PEM.
-    #[must_use]
-    pub fn to_pem(&self) -> String {
-        pem_encode(PUBLIC, &[&SPKI[..], &self.0].concat())
-    }
-
-    /// How heads name it: the first 16 bytes of its SHA-256.
-    #[must_use]
-    pub fn id(&self) -> [u8; 16] {
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest(&SHA256, &self.0).as_ref()[..16]);
-        id
-    }
-
-    /// Whether this key signed a head as it stands.
-    #[must_use]
-    pub fn signed(&self, head: &SignedHead) -> bool {
-        let statement = head.head.statement(&head.key);
-        let key = UnparsedPublicKey::new(&ED25519, self.0);
-        head.key == self.id() && key.verify(statement.as_bytes(), &head.signature).is_ok()
-    }
 }
 
 /// A private key: what signs heads.
@@ -174,9 +123,8 @@ impl SigningKey {
     }
 
     fn of(pair: Ed25519KeyPair) -> Self {
-        let mut public = [0; PUBLIC_LEN];
-        public.copy_from_slice(pair.public_key().as_ref());
-        Self { pair, public: PublicKey(public) }
+        let public = PublicKey::of(&pair);
+        Self { pair, public }
     }
 
     fn read(path: &Path) -> Result<Self, SigningError> {
@@ -218,22 +166,12 @@ fn write(path: &Path, text: &str, mode: u32, replace: bool) -> Result<(), Signin
     write().map_err(io_error("writing", path))
 }
 
-fn pem_encode(label: &str, der: &[u8]) -> String {
-    let unix = EncodeConfig::new().set_line_ending(LineEnding::LF);
-    pem::encode_config(&Pem::new(label, der), unix)
-}
-
-/// The first block of this label, whatever stands around it.
-fn pem_decode(label: &str, text: &str) -> Option<Vec<u8>> {
-    let mut blocks = pem::parse_many(text).ok()?.into_iter();
-    blocks.find(|block| block.tag() == label).map(Pem::into_contents)
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::public_key::PublicKeyError;
 
     fn head() -> DayHead {
         DayHead { day: date(2026, 3, 2), size: 7, root: [1; 32], streams: 2, streams_root: [2; 32] }
@@ -282,7 +220,7 @@ mod tests {
         fs::write(&kept, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
         let refused = SigningKey::load_or_make(dir.path(), Some(&kept)).unwrap_err();
         assert!(matches!(refused, SigningError::NoPrivateKey { .. }), "{refused}");
-        assert!(matches!(PublicKey::read(&kept), Err(SigningError::NoPublicKey { .. })));
+        assert!(matches!(PublicKey::read(&kept), Err(PublicKeyError::NoKey { .. })));
     }
 
     // As `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` print it; the seed is that of RFC 8032, test 1.
@@ -295,7 +233,7 @@ mod tests {
         fs::write(&path, PEM).unwrap();
         let key = SigningKey::load_or_make(dir.path(), Some(&path)).unwrap();
         let known = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-        let hex: String = key.public().0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = key.public().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, known);
     }
 }

@@ -13,7 +13,8 @@ use duban_proto::event::v1::{self as pb, Stage, TicketKind};
 use duban_tests::badges::Who;
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
-use duban_vault::signing::{PUBLIC_FILE, PublicKey};
+use duban_vault::public_key::PublicKey;
+use duban_vault::signing::PUBLIC_FILE;
 use serde_json::Value;
 use tonic::{Code, Request, Status};
 

@@ -5,18 +5,19 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use duban::proof::export::export;
-use duban::proof::offline::{Checked, check};
 use duban::tamper::{self, Plan};
 use duban_engine::days::Days;
 use duban_engine::runner::{Bounds, Rules, Runner};
 use duban_engine::time::VirtualClock;
+use duban_history::proof::check::Checked;
+use duban_history::proof::{check_export, export_ticket};
 use duban_log::disk::sim::Dice;
 use duban_log::{EventLog, Options, Reader, SegmentedLog};
 use duban_proto::event::v1::{Stage, TicketKind};
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
-use duban_vault::signing::{KEY_FILE, PUBLIC_FILE, PublicKey, SigningKey};
+use duban_vault::public_key::PublicKey;
+use duban_vault::signing::{KEY_FILE, PUBLIC_FILE, SigningKey};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -132,12 +133,12 @@ async fn every_ticket_of_a_log_proves_itself_in_little_and_no_character_and_no_e
     let (reader, tickets, public) = generated(data.path(), "60").await;
     assert_eq!(tickets.len(), 60);
     let fails = |text: &str| {
-        let checked = check(text, &[public]);
+        let checked = check_export(text, &[public]);
         assert_eq!(checked.ok, checked.problems.is_empty());
         (!checked.ok).then_some(checked)
     };
     for (n, ticket) in tickets.iter().enumerate() {
-        let whole = export(&reader, *ticket, |_| ()).unwrap();
+        let whole = export_ticket(&reader, *ticket, |_| ()).unwrap();
         assert_eq!(fails(&whole.text), None, "{ticket}");
         assert!(whole.text.len() < 100_000 && whole.later == 0, "{ticket}: {} bytes", whole.text.len());
         if n % 15 != 0 {
@@ -191,7 +192,7 @@ fn altered(text: &str, dice: &mut Dice) -> (String, Option<u64>) {
 #[test]
 fn a_check_says_what_does_not_hold_of_a_file_that_is_none() {
     for text in ["", "{}", "[]", "{\"format\":\"duban ticket export v1\"}"] {
-        let Checked { ok, problems, .. } = check(text, &[]);
+        let Checked { ok, problems, .. } = check_export(text, &[]);
         assert!(!ok && problems[0].reason.contains("no export of a ticket"), "{problems:?}");
     }
 }

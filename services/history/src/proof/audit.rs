@@ -12,14 +12,15 @@ use duban_codec::types;
 use duban_log::disk::Disk;
 use duban_log::tree::{Frontier, Hash};
 use duban_log::{Error, Place, Report, StreamTree, View, scan_sound};
-use duban_vault::signing::PublicKey;
+use duban_vault::public_key::PublicKey;
 use serde::Serialize;
 
-use super::heads::Kept;
+use super::kept_heads::KeptHead;
+use super::signed_head::signed_by;
 
 /// The first thing that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Found {
+pub struct AuditDamage {
     /// File name of the segment in which it shows.
     pub segment: String,
     /// Byte in that file where it shows.
@@ -36,7 +37,7 @@ pub struct Found {
 
 /// What an audit is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum AuditPhase {
     /// What the log says of itself, in bytes.
     Log,
     /// What heads say of it, in events.
@@ -44,10 +45,10 @@ pub enum Part {
 }
 
 /// How far an audit is: in which part, done, and in all.
-pub type Progress<'a> = &'a (dyn Fn(Part, u64, u64) + Sync);
+pub type AuditProgress<'a> = &'a (dyn Fn(AuditPhase, u64, u64) + Sync);
 
 /// Events between two words about progress.
-const TELL_EVERY: u64 = 16_384;
+const EVENTS_PER_WORD: u64 = 16_384;
 
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct Audit {
     /// What the log says of itself.
     pub report: Report,
     /// The first thing that is not as it was.
-    pub found: Option<Found>,
+    pub damage: Option<AuditDamage>,
     /// What is wrong with heads that were given, rather than with the log.
     pub problems: Vec<String>,
     /// Heads of days in the log that were checked.
@@ -70,12 +71,12 @@ impl Audit {
     /// Whether everything is as it was.
     #[must_use]
     pub fn ok(&self) -> bool {
-        self.report.ok && self.found.is_none() && self.problems.is_empty()
+        self.report.ok && self.damage.is_none() && self.problems.is_empty()
     }
 }
 
 /// What somebody says that a beginning of the log is.
-pub(super) struct Claim {
+pub(super) struct HeadClaim {
     pub(super) name: String,
     pub(super) size: u64,
     root: Hash,
@@ -92,23 +93,23 @@ pub(super) struct Claim {
 ///
 /// # Errors
 /// [`Error::Io`]. Damage is no error but what was asked for.
-pub fn audit(
+pub fn audit_directory(
     disk: &Arc<dyn Disk>,
     threads: usize,
-    kept: &[Kept],
+    kept: &[KeptHead],
     keys: &[PublicKey],
-    progress: Progress<'_>,
+    progress: AuditProgress<'_>,
 ) -> Result<Audit, Error> {
-    let report = duban_log::verify_on(disk, threads, &|done, total| progress(Part::Log, done, total))?;
+    let report = duban_log::verify_on(disk, threads, &|done, total| progress(AuditPhase::Log, done, total))?;
     let sound = report.damage.as_ref().map_or(report.head.size, |damage| damage.position.get());
-    let mut days = Days { keys, ..Days::default() };
+    let mut days = DayHeads { keys, ..DayHeads::default() };
     let read = scan_sound(&**disk, sound, |view, place| {
         days.look(view, place);
         Ok::<_, Error>(ControlFlow::Continue(()))
     })?;
-    let Claimed { claims, problems, bad_day, last, count } = claimed(days, kept, keys);
+    let HeadClaims { claims, problems, bad_day, last, count } = head_claims(days, kept, keys);
     let (proven, rewritten) = compare(&**disk, &claims, sound, progress)?;
-    let broken = read.or_else(|| report.damage.clone()).map(|damage| Found {
+    let broken = read.or_else(|| report.damage.clone()).map(|damage| AuditDamage {
         since: proven,
         until: damage.position.get() + 1,
         position: damage.position.get(),
@@ -120,7 +121,7 @@ pub fn audit(
         claims.iter().rfind(|claim| claim.trusted && claim.size > report.head.size).and_then(|claim| {
             let end = report.end.as_ref()?;
             let (size, name) = (report.head.size, &claim.name);
-            Some(Found {
+            Some(AuditDamage {
                 segment: end.segment.clone(),
                 offset: end.offset,
                 position: end.position.get(),
@@ -129,25 +130,25 @@ pub fn audit(
                 until: end.position.get() + 1,
             })
         });
-    let bad_day = bad_day.map(|found| Found { since: proven.min(found.position), ..found });
+    let bad_day = bad_day.map(|found| AuditDamage { since: proven.min(found.position), ..found });
     let found = [rewritten, bad_day, broken, missing].into_iter().flatten().min_by_key(|found| found.until);
-    Ok(Audit { report, found, problems, days: count, last, proven })
+    Ok(Audit { report, damage: found, problems, days: count, last, proven })
 }
 
 /// Everything that is said of beginnings of the log.
-pub(super) struct Claimed {
+pub(super) struct HeadClaims {
     /// By the heads in the log and those that were kept, the smallest first.
-    pub(super) claims: Vec<Claim>,
+    pub(super) claims: Vec<HeadClaim>,
     /// What is wrong with heads that were given.
     pub(super) problems: Vec<String>,
     /// A day's head that does not stand by itself.
-    pub(super) bad_day: Option<Found>,
+    pub(super) bad_day: Option<AuditDamage>,
     pub(super) last: Option<SignedHead>,
     pub(super) count: u64,
 }
 
-pub(super) fn claimed(days: Days<'_>, kept: &[Kept], keys: &[PublicKey]) -> Claimed {
-    let Days { mut claims, found: bad_day, last, count, .. } = days;
+pub(super) fn head_claims(days: DayHeads<'_>, kept: &[KeptHead], keys: &[PublicKey]) -> HeadClaims {
+    let DayHeads { mut claims, found: bad_day, last, count, .. } = days;
     let mut problems = Vec::new();
     for kept in kept {
         let trusted = match &kept.signed {
@@ -163,27 +164,25 @@ pub(super) fn claimed(days: Days<'_>, kept: &[Kept], keys: &[PublicKey]) -> Clai
         if trusted {
             let streams = kept.signed.map(|signed| (signed.head.streams, signed.head.streams_root));
             let name = format!("the head in {}", kept.name);
-            claims.push(Claim { name, size: kept.size, root: kept.root, streams, trusted, until: kept.size });
+            claims.push(HeadClaim {
+                name,
+                size: kept.size,
+                root: kept.root,
+                streams,
+                trusted,
+                until: kept.size,
+            });
         }
     }
     claims.sort_by_key(|claim| claim.size);
     problems.extend(contradictions(&claims));
-    Claimed { claims, problems, bad_day, last, count }
-}
-
-/// Whether one of these keys signed a head; else why not.
-pub(crate) fn signed_by(keys: &[PublicKey], signed: &SignedHead) -> Result<(), String> {
-    match keys.iter().find(|key| key.id() == signed.key) {
-        Some(key) if key.signed(signed) => Ok(()),
-        Some(_) => Err("is not what its key signed".to_owned()),
-        None => Err(format!("is signed with the key {}, which is none of those given", hex(&signed.key))),
-    }
+    HeadClaims { claims, problems, bad_day, last, count }
 }
 
 /// Heads that say different things of the same beginning cannot both be of one log, whatever is on this disk.
-fn contradictions(claims: &[Claim]) -> Vec<String> {
+fn contradictions(claims: &[HeadClaim]) -> Vec<String> {
     let pairs = claims.windows(2).filter(|pair| pair[0].size == pair[1].size && pair[0].root != pair[1].root);
-    let contradict = |pair: &[Claim]| {
+    let contradict = |pair: &[HeadClaim]| {
         format!(
             "{} and {} contradict each other: both are of {} events",
             pair[0].name, pair[1].name, pair[0].size
@@ -194,15 +193,15 @@ fn contradictions(claims: &[Claim]) -> Vec<String> {
 
 /// The days' heads in the log, as they are met.
 #[derive(Default)]
-pub(super) struct Days<'k> {
+pub(super) struct DayHeads<'k> {
     keys: &'k [PublicKey],
-    claims: Vec<Claim>,
+    claims: Vec<HeadClaim>,
     last: Option<SignedHead>,
     count: u64,
-    found: Option<Found>,
+    found: Option<AuditDamage>,
 }
 
-impl<'k> Days<'k> {
+impl<'k> DayHeads<'k> {
     pub(super) fn signed_with(keys: &'k [PublicKey]) -> Self {
         Self { keys, ..Self::default() }
     }
@@ -223,7 +222,8 @@ impl<'k> Days<'k> {
         if let (None, Some(reason)) = (&self.found, reason) {
             let reason = format!("the head of a day {reason}");
             let (segment, offset) = (place.file(), place.offset);
-            self.found = Some(Found { segment, offset, position, reason, since: 0, until: position + 1 });
+            self.found =
+                Some(AuditDamage { segment, offset, position, reason, since: 0, until: position + 1 });
         }
     }
 
@@ -247,7 +247,7 @@ impl<'k> Days<'k> {
         let (size, root) = (head.size, head.root);
         let streams = Some((head.streams, head.streams_root));
         let until = if trusted { size } else { position + 1 };
-        self.claims.push(Claim { name, size, root, streams, trusted, until });
+        self.claims.push(HeadClaim { name, size, root, streams, trusted, until });
         Ok(())
     }
 }
@@ -256,22 +256,22 @@ impl<'k> Days<'k> {
 /// proven, and the first claim that does not hold.
 fn compare(
     disk: &dyn Disk,
-    claims: &[Claim],
+    claims: &[HeadClaim],
     sound: u64,
-    progress: Progress<'_>,
-) -> Result<(u64, Option<Found>), Error> {
+    progress: AuditProgress<'_>,
+) -> Result<(u64, Option<AuditDamage>), Error> {
     let claims: Vec<_> = claims.iter().filter(|claim| claim.size <= sound).collect();
     let Some(last) = claims.last() else { return Ok((0, None)) };
     let with_streams = claims.iter().any(|claim| claim.streams.is_some());
-    let mut against = Against::new(&claims);
+    let mut against = ClaimCheck::new(&claims);
     let (mut frontier, mut streams) = (Frontier::default(), StreamTree::default());
     against.hold(&frontier, &streams);
     scan_sound(disk, last.size, |view, place| {
         if view.position.get() == against.proven {
             against.start = Some(place);
         }
-        if view.position.get().is_multiple_of(TELL_EVERY) {
-            progress(Part::Heads, view.position.get(), last.size);
+        if view.position.get().is_multiple_of(EVENTS_PER_WORD) {
+            progress(AuditPhase::Heads, view.position.get(), last.size);
         }
         let leaf = view.leaf_hash();
         frontier.push(leaf);
@@ -285,17 +285,17 @@ fn compare(
     Ok((against.proven, against.found))
 }
 
-pub(super) struct Against<'c> {
+pub(super) struct ClaimCheck<'c> {
     /// Those that were not reached yet.
-    claims: &'c [&'c Claim],
+    claims: &'c [&'c HeadClaim],
     pub(super) proven: u64,
     /// Where the first event lies that is not proven.
     pub(super) start: Option<Place>,
-    pub(super) found: Option<Found>,
+    pub(super) found: Option<AuditDamage>,
 }
 
-impl<'c> Against<'c> {
-    pub(super) fn new(claims: &'c [&'c Claim]) -> Self {
+impl<'c> ClaimCheck<'c> {
+    pub(super) fn new(claims: &'c [&'c HeadClaim]) -> Self {
         Self { claims, proven: 0, start: None, found: None }
     }
 
@@ -322,7 +322,7 @@ impl<'c> Against<'c> {
                 Some(wrong) => {
                     let place = self.start.unwrap_or(Place { segment: 0, offset: 0 });
                     let (since, until) = (self.proven, claim.until);
-                    self.found = Some(Found {
+                    self.found = Some(AuditDamage {
                         segment: place.file(),
                         offset: place.offset,
                         position: since,

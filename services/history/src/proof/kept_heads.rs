@@ -1,84 +1,17 @@
-//! Heads as they are kept in files: signed or not, alone, in an answer of this program, or as the event that subscribers get.
+//! Heads that were kept elsewhere, as files hold them: signed or not, alone, in an answer of this program, or as the event that subscribers get.
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use duban_aggregates::office::unhex;
-use duban_aggregates::office::{DayHead, Event, SignedHead, hex};
+use duban_aggregates::office::{DayHead, Event, SignedHead, unhex};
 use duban_codec::types;
-use duban_log::Head;
 use duban_log::tree::Hash;
-use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A head as it is printed and kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeadJson {
-    /// Number of events.
-    pub size: u64,
-    /// RFC 6962 root over them, in hexadecimal.
-    pub root: String,
-}
-
-impl From<Head> for HeadJson {
-    fn from(head: Head) -> Self {
-        Self { size: head.size, root: hex(&head.root) }
-    }
-}
-
-/// A signed head as it is printed and kept; bytes in hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignedHeadJson {
-    /// The day that it closed.
-    pub day: Date,
-    /// Number of events.
-    pub size: u64,
-    /// RFC 6962 root over them.
-    pub root: String,
-    /// Number of streams.
-    pub streams: u64,
-    /// RFC 6962 root over the streams, sorted by name.
-    pub streams_root: String,
-    /// Which key signed.
-    pub key: String,
-    /// Ed25519 over the statement.
-    pub signature: String,
-}
-
-impl From<&SignedHead> for SignedHeadJson {
-    fn from(signed: &SignedHead) -> Self {
-        let SignedHead { head: DayHead { day, size, root, streams, streams_root }, key, signature } = signed;
-        Self {
-            day: *day,
-            size: *size,
-            root: hex(root),
-            streams: *streams,
-            streams_root: hex(streams_root),
-            key: hex(key),
-            signature: hex(signature),
-        }
-    }
-}
-
-impl SignedHeadJson {
-    /// The head itself; none where something is no hexadecimal of its length.
-    #[must_use]
-    pub fn read(&self) -> Option<SignedHead> {
-        let head = DayHead {
-            day: self.day,
-            size: self.size,
-            root: unhex(&self.root)?,
-            streams: self.streams,
-            streams_root: unhex(&self.streams_root)?,
-        };
-        Some(SignedHead { head, key: unhex(&self.key)?, signature: unhex(&self.signature)? })
-    }
-}
+use super::signed_head::{HeadJson, SignedHeadJson};
 
 /// A head that was kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptHead {
     /// What to call it: the file it is from.
     pub name: String,
     /// Number of events.
@@ -89,7 +22,7 @@ pub struct Kept {
     pub signed: Option<SignedHead>,
 }
 
-impl Kept {
+impl KeptHead {
     /// A signed head under a name.
     #[must_use]
     pub fn signed(name: &str, signed: SignedHead) -> Self {
@@ -100,7 +33,7 @@ impl Kept {
 
 /// Why a head file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum HeadError {
+pub enum HeadFileError {
     /// It cannot be read.
     #[error("cannot read the head {path}")]
     Read {
@@ -124,11 +57,11 @@ pub enum HeadError {
 /// Reads the heads of a file: one that stands alone, or those inside a larger answer.
 ///
 /// # Errors
-/// [`HeadError`] names the file.
-pub fn read(path: &Path) -> Result<Vec<Kept>, HeadError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| HeadError::Read { path: path.to_owned(), source })?;
-    let form = |source| HeadError::Form { path: path.to_owned(), source };
+/// [`HeadFileError`] names the file.
+pub fn read_heads(path: &Path) -> Result<Vec<KeptHead>, HeadFileError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| HeadFileError::Read { path: path.to_owned(), source })?;
+    let form = |source| HeadFileError::Form { path: path.to_owned(), source };
     let value: Value = serde_json::from_str(&text).map_err(|source| form(Some(source)))?;
     let name = path.display().to_string();
     let within: Vec<_> = ["head", "signed_head"].iter().filter_map(|field| value.get(field)).collect();
@@ -136,18 +69,18 @@ pub fn read(path: &Path) -> Result<Vec<Kept>, HeadError> {
     heads.into_iter().map(|head| one(&name, head).ok_or_else(|| form(None))).collect()
 }
 
-fn one(name: &str, value: &Value) -> Option<Kept> {
+fn one(name: &str, value: &Value) -> Option<KeptHead> {
     if value.get("type").and_then(Value::as_str) == Some(types::OFFICE_DAY_CLOSED) {
         let parts = duban_codec::from_event(duban_codec::from_json(&value.to_string()).ok()?).ok()?;
         let Event::DayClosed(signed) = duban_codec::decode_office(parts.kind, &parts.payload).ok()?;
-        return Some(Kept::signed(name, signed));
+        return Some(KeptHead::signed(name, signed));
     }
     if value.get("signature").is_some() {
         let signed: SignedHeadJson = serde_json::from_value(value.clone()).ok()?;
-        return Some(Kept::signed(name, signed.read()?));
+        return Some(KeptHead::signed(name, signed.read()?));
     }
     let HeadJson { size, root } = serde_json::from_value(value.clone()).ok()?;
-    Some(Kept { name: name.to_owned(), size, root: unhex(&root)?, signed: None })
+    Some(KeptHead { name: name.to_owned(), size, root: unhex(&root)?, signed: None })
 }
 
 #[cfg(test)]
@@ -166,7 +99,7 @@ mod tests {
             format!(r#"{{"ok": true, "events": 7, "head": {{"size": 7, "root": "{root}"}}}}"#),
         ] {
             std::fs::write(&path, text).unwrap();
-            let kept = read(&path).unwrap();
+            let kept = read_heads(&path).unwrap();
             assert_eq!((kept.len(), kept[0].size, kept[0].root), (1, 7, [0xAB; 32]));
         }
         let parts = sample::parts(types::OFFICE_DAY_CLOSED, &mut Gen::plain(3)).unwrap();
@@ -175,18 +108,18 @@ mod tests {
         let json = serde_json::to_string(&SignedHeadJson::from(&signed)).unwrap();
         for text in [event, json.clone(), format!(r#"{{"ticket": "x", "head": {json}}}"#)] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(read(&path).unwrap(), [Kept::signed(&path.display().to_string(), signed)]);
+            assert_eq!(read_heads(&path).unwrap(), [KeptHead::signed(&path.display().to_string(), signed)]);
         }
         std::fs::write(
             &path,
             format!(r#"{{"head": {{"size": 7, "root": "{root}"}}, "signed_head": {json}}}"#),
         )
         .unwrap();
-        assert_eq!(read(&path).unwrap().len(), 2);
+        assert_eq!(read_heads(&path).unwrap().len(), 2);
         for text in ["{}", "", r#"{"size": 7, "root": "ab"}"#, &json.replace("\"day\"", "\"week\"")] {
             std::fs::write(&path, text).unwrap();
-            assert!(matches!(read(&path), Err(HeadError::Form { .. })), "{text}");
+            assert!(matches!(read_heads(&path), Err(HeadFileError::Form { .. })), "{text}");
         }
-        assert!(matches!(read(dir.path()), Err(HeadError::Read { .. })));
+        assert!(matches!(read_heads(dir.path()), Err(HeadFileError::Read { .. })));
     }
 }

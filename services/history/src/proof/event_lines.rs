@@ -25,7 +25,7 @@ use uuid::Uuid;
 type Fields = Map<String, Value>;
 
 /// What surrounds a payload. Everything else in an event is its payload.
-const AROUND: [&str; 9] =
+const ENVELOPE_FIELDS: [&str; 9] =
     ["id", "stream", "revision", "position", "type", "occurredAt", "recordedAt", "metadata", "tags"];
 
 const COMMAND: &str = "commandId";
@@ -33,7 +33,7 @@ const FINGERPRINT: &str = "fingerprint";
 
 /// The events so far, as far as the next is told by them.
 #[derive(Debug, Default)]
-pub(super) struct Before {
+pub(super) struct EventLines {
     around: Fields,
     payloads: HashMap<String, Value>,
     /// Events of the last command.
@@ -43,12 +43,12 @@ pub(super) struct Before {
 /// A line that tells no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not told as an export tells events")]
-pub(super) struct Untold;
+pub(super) struct NotAnEventLine;
 
-impl Before {
+impl EventLines {
     /// The line of the next event, from its canonical JSON.
-    pub(super) fn shorten(&mut self, event: &Value) -> Result<String, Untold> {
-        let event = event.as_object().ok_or(Untold)?;
+    pub(super) fn shorten(&mut self, event: &Value) -> Result<String, NotAnEventLine> {
+        let event = event.as_object().ok_or(NotAnEventLine)?;
         let (field, payload) = payload_of(event)?;
         let mut around: Fields = event.clone();
         around.remove(field);
@@ -72,7 +72,7 @@ impl Before {
             };
             line.extend(change.map(|change| (name.clone(), change)));
         }
-        for name in AROUND.iter().filter(|name| !around.contains_key(**name)) {
+        for name in ENVELOPE_FIELDS.iter().filter(|name| !around.contains_key(**name)) {
             if self.expected(name).is_some() {
                 line.insert((*name).to_owned(), Value::Null);
             }
@@ -85,13 +85,13 @@ impl Before {
     }
 
     /// The next event's JSON, from its line. Its type is left out.
-    pub(super) fn expand(&mut self, line: &Value) -> Result<Value, Untold> {
-        let line = line.as_object().ok_or(Untold)?;
+    pub(super) fn expand(&mut self, line: &Value) -> Result<Value, NotAnEventLine> {
+        let line = line.as_object().ok_or(NotAnEventLine)?;
         let (field, change) = payload_of(line)?;
         let mut around = Fields::new();
-        for name in AROUND {
+        for name in ENVELOPE_FIELDS {
             let value = match (name, self.expected(name), line.get(name)) {
-                ("type", _, Some(_)) => return Err(Untold),
+                ("type", _, Some(_)) => return Err(NotAnEventLine),
                 (_, before, None) => before,
                 (_, _, Some(Value::Null)) => None,
                 ("tags", Some(before), Some(change @ Value::Object(_))) => {
@@ -107,7 +107,7 @@ impl Before {
         }
         let of_command = self.place_in_command(&around);
         if !around.contains_key("id") {
-            let id = id(&around, of_command).ok_or(Untold)?;
+            let id = id(&around, of_command).ok_or(NotAnEventLine)?;
             around.insert("id".to_owned(), id.into());
         }
         let payload = patched(self.payloads.get(field).cloned(), change);
@@ -158,11 +158,11 @@ fn leave_fingerprint_out(around: &mut Fields) {
     }
 }
 
-fn payload_of(event: &Fields) -> Result<(&str, &Value), Untold> {
-    let mut payloads = event.iter().filter(|(name, _)| !AROUND.contains(&name.as_str()));
+fn payload_of(event: &Fields) -> Result<(&str, &Value), NotAnEventLine> {
+    let mut payloads = event.iter().filter(|(name, _)| !ENVELOPE_FIELDS.contains(&name.as_str()));
     match (payloads.next(), payloads.next()) {
         (Some((field, payload)), None) if payload.is_object() => Ok((field, payload)),
-        _ => Err(Untold),
+        _ => Err(NotAnEventLine),
     }
 }
 
@@ -223,15 +223,15 @@ fn changed_tags(before: &Value, now: &Value) -> Option<Value> {
 }
 
 /// Changed tags stay where they were, new ones come last.
-fn patched_tags(before: &Value, patch: &Value) -> Result<Value, Untold> {
-    let mut tags: Vec<_> = before.as_array().ok_or(Untold)?.iter().filter_map(pair).collect();
-    for (key, value) in patch.as_object().ok_or(Untold)? {
+fn patched_tags(before: &Value, patch: &Value) -> Result<Value, NotAnEventLine> {
+    let mut tags: Vec<_> = before.as_array().ok_or(NotAnEventLine)?.iter().filter_map(pair).collect();
+    for (key, value) in patch.as_object().ok_or(NotAnEventLine)? {
         let known = tags.iter().position(|(other, _)| other == key);
         match (known, value) {
             (Some(at), Value::Null) => drop(tags.remove(at)),
             (Some(at), Value::String(value)) => tags[at].1.clone_from(value),
             (None, Value::String(value)) => tags.push((key.clone(), value.clone())),
-            _ => return Err(Untold),
+            _ => return Err(NotAnEventLine),
         }
     }
     Ok(tags.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect())
@@ -254,7 +254,7 @@ mod tests {
     fn events_in_any_order_are_told_by_those_before_them_and_come_out_as_they_were() {
         let mut g = Gen::wild(7);
         for _ in 0..20 {
-            let (mut told, mut heard) = (Before::default(), Before::default());
+            let (mut written, mut read) = (EventLines::default(), EventLines::default());
             for _ in 0..60 {
                 let kind = g.pick(types::ALL);
                 let parts = sample::parts(kind, &mut g).unwrap();
@@ -264,8 +264,8 @@ mod tests {
                 if g.below(2) == 0 {
                     event["metadata"][FINGERPRINT] = event["metadata"][COMMAND].clone();
                 }
-                let line = told.shorten(&event).unwrap();
-                let again = heard.expand(&serde_json::from_str(&line).unwrap()).unwrap();
+                let line = written.shorten(&event).unwrap();
+                let again = read.expand(&serde_json::from_str(&line).unwrap()).unwrap();
                 event.as_object_mut().unwrap().remove("type");
                 assert_eq!(again["metadata"], event["metadata"], "{line}");
                 let tags = |event: &Value| -> Vec<_> {
@@ -285,7 +285,11 @@ mod tests {
     #[test]
     fn what_tells_no_event_is_refused() {
         for line in ["7", "{}", r#"{"a":{},"b":{}}"#, r#"{"a":7}"#, r#"{"type":"x","a":{}}"#, r#"{"a":{}}"#] {
-            assert_eq!(Before::default().expand(&serde_json::from_str(line).unwrap()), Err(Untold), "{line}");
+            assert_eq!(
+                EventLines::default().expand(&serde_json::from_str(line).unwrap()),
+                Err(NotAnEventLine),
+                "{line}"
+            );
         }
     }
 }

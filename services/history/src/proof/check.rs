@@ -6,14 +6,13 @@ use duban_aggregates::office::DayHead;
 use duban_codec::{CodecError, Parts, stored_payload};
 use duban_log::Tip;
 use duban_log::tree::{self, Hash};
-use duban_vault::signing::PublicKey;
+use duban_vault::public_key::PublicKey;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::audit::signed_by;
-use super::export::{Completeness, Export, FORMAT, MARK, certificate, hashes, leaf_of, mark, streams};
-use super::heads::SignedHeadJson;
-use super::lines::Before;
+use super::event_lines::EventLines;
+use super::export_file::{Completeness, ExportFile, FORMAT, MARK, certificate, hashes, leaf_of, mark};
+use super::signed_head::{SignedHeadJson, signed_by};
 
 /// Something in a file that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,8 +49,8 @@ pub struct Checked {
 
 /// Checks a file: the head's signature, every event's place under it, that none is left out, and that nothing else was said.
 #[must_use]
-pub fn check(text: &str, keys: &[PublicKey]) -> Checked {
-    let export: Export = match serde_json::from_str(text) {
+pub fn check_export(text: &str, keys: &[PublicKey]) -> Checked {
+    let export: ExportFile = match serde_json::from_str(text) {
         Ok(export) => export,
         Err(error) => {
             let reason = format!("the file is no export of a ticket: {error}");
@@ -59,7 +58,7 @@ pub fn check(text: &str, keys: &[PublicKey]) -> Checked {
             return Checked { problems, ..Checked::default() };
         }
     };
-    let mut check = Check { export: &export, problems: Vec::new() };
+    let mut check = ExportCheck { export: &export, problems: Vec::new() };
     let canonical = check.all(text, keys);
     let problems = check.problems;
     Checked {
@@ -74,19 +73,20 @@ pub fn check(text: &str, keys: &[PublicKey]) -> Checked {
 }
 
 /// An event as the file has it, and what a log would make of it.
-struct Told {
+struct CheckedEvent {
     json: String,
+    canonical: Value,
     line: String,
     parts: Parts,
     leaf: Hash,
 }
 
-struct Check<'e> {
-    export: &'e Export,
+struct ExportCheck<'e> {
+    export: &'e ExportFile,
     problems: Vec<Problem>,
 }
 
-impl Check<'_> {
+impl ExportCheck<'_> {
     fn wrong(&mut self, event: Option<u64>, reason: impl Into<String>) {
         self.problems.push(Problem { event, reason: reason.into() });
     }
@@ -96,8 +96,8 @@ impl Check<'_> {
         if export.format != FORMAT {
             self.wrong(None, format!("its format is {:?} and not {FORMAT:?}", export.format));
         }
-        let known = streams(export.ticket).unwrap_or_default();
-        if !known.iter().any(|name| name.as_str() == export.stream) {
+        let kind = export.stream.strip_suffix(&format!("-{}", export.ticket));
+        if !kind.is_some_and(|kind| ["complaint", "fault", "install"].contains(&kind)) {
             self.wrong(None, "its stream is not that of its ticket");
         }
         let events = self.events();
@@ -114,36 +114,39 @@ impl Check<'_> {
             }
             None => self.wrong(None, "its head is no signed head"),
         }
-        events.into_iter().map(|told| told.json).collect()
+        events.into_iter().map(|event| event.json).collect()
     }
 
     /// Reads the events, up to the first that cannot be read.
-    fn events(&mut self) -> Vec<Told> {
+    fn events(&mut self) -> Vec<CheckedEvent> {
         let export = self.export;
         let marks = STANDARD.decode(&export.marks).unwrap_or_default();
         let mut marks = marks.chunks(MARK);
-        let (mut heard, mut again, mut events) = (Before::default(), Before::default(), Vec::new());
+        let (mut read, mut again, mut events) = (EventLines::default(), EventLines::default(), Vec::new());
         for (n, line) in (0_u64..).zip(&export.events) {
-            let told = match told(line, &mut heard, &mut again) {
-                Ok(told) => told,
+            let event = match read_event(line, &mut read, &mut again) {
+                Ok(event) => event,
                 Err(reason) => {
                     self.wrong(Some(n), reason);
                     return events;
                 }
             };
-            if told.parts.stream != export.stream {
-                self.wrong(Some(n), format!("is of stream {}", told.parts.stream));
+            if event.parts.stream != export.stream {
+                self.wrong(Some(n), format!("is of stream {}", event.parts.stream));
             }
-            if told.parts.revision != n {
-                self.wrong(Some(n), format!("is missing: event {} stands in its place", told.parts.revision));
+            if event.parts.revision != n {
+                self.wrong(
+                    Some(n),
+                    format!("is missing: event {} stands in its place", event.parts.revision),
+                );
             }
-            if marks.next() != Some(&mark(&told.leaf, told.parts.position.unwrap_or_default())[..]) {
+            if marks.next() != Some(&mark(&event.leaf, event.parts.position.unwrap_or_default())[..]) {
                 self.wrong(
                     Some(n),
                     "does not fit its mark: one of the two was altered, or an event is left out before it",
                 );
             }
-            events.push(told);
+            events.push(event);
         }
         let (count, wanted) = (events.len() as u64, export.completeness.last_revision.saturating_add(1));
         if count < wanted {
@@ -155,12 +158,12 @@ impl Check<'_> {
     }
 
     /// What is signed: that these events are in the log, and that they are all of the stream.
-    fn proofs(&mut self, head: &DayHead, events: &[Told]) {
+    fn proofs(&mut self, head: &DayHead, events: &[CheckedEvent]) {
         let export = self.export;
         let (Some(nodes), Some(path)) = (hashes(&export.nodes), hashes(&export.completeness.path)) else {
             return self.wrong(None, "its nodes or its path are no hashes in base64");
         };
-        let leaf = |told: &Told| Some((told.parts.position?, told.leaf));
+        let leaf = |event: &CheckedEvent| Some((event.parts.position?, event.leaf));
         let leaves: Vec<_> = events.iter().filter_map(leaf).collect();
         let root = tree::shared_root(&leaves, head.size, &nodes);
         if leaves.len() != events.len() || root != Some(head.root) {
@@ -177,30 +180,22 @@ impl Check<'_> {
         }
     }
 
-    fn certificate(&mut self, events: &[Told]) {
-        match certificate(events.iter().map(|told| told.parts.as_stored())) {
-            Ok(found) => {
-                if found != self.export.certificate {
-                    self.wrong(None, "its certificate is not the one that the events hold");
-                }
-                for proof in found.iter().flat_map(|found| proofs(&found.certificate)) {
-                    if !events.iter().any(|told| told.parts.id.to_string() == proof) {
-                        self.wrong(
-                            None,
-                            format!("its certificate names event {proof}, which the ticket does not have"),
-                        );
-                    }
-                }
-            }
-            Err((event, error)) => {
-                self.wrong(Some(event), format!("cannot be read: {}", crate::failure::chain(&error)));
+    fn certificate(&mut self, events: &[CheckedEvent]) {
+        let found = certificate(events.iter().map(|event| (event.parts.id, &event.canonical)));
+        if found != self.export.certificate {
+            self.wrong(None, "its certificate is not the one that the events hold");
+        }
+        for proof in found.iter().flat_map(|found| proofs(&found.certificate)) {
+            if !events.iter().any(|event| event.parts.id.to_string() == proof) {
+                let reason = format!("its certificate names event {proof}, which the ticket does not have");
+                self.wrong(None, reason);
             }
         }
     }
 
     /// Whatever else was altered, a blank even, is not what an export writes.
-    fn written_once(&mut self, text: &str, events: &[Told]) {
-        let lines: Vec<_> = events.iter().map(|told| told.line.clone()).collect();
+    fn written_once(&mut self, text: &str, events: &[CheckedEvent]) {
+        let lines: Vec<_> = events.iter().map(|event| event.line.clone()).collect();
         let again = self.export.render(&lines);
         if again == text {
             return;
@@ -214,18 +209,19 @@ impl Check<'_> {
 }
 
 /// Reads a line, and writes it again; else why it cannot be read.
-fn told(line: &Value, heard: &mut Before, again: &mut Before) -> Result<Told, String> {
-    let read = |error: CodecError| format!("cannot be read: {}", crate::failure::chain(&error));
-    let event = heard.expand(line).map_err(|untold| untold.to_string())?;
+fn read_event(line: &Value, lines: &mut EventLines, again: &mut EventLines) -> Result<CheckedEvent, String> {
+    let read = |error: CodecError| format!("cannot be read: {}", duban_codec::with_causes(&error));
+    let event = lines.expand(line).map_err(|error| error.to_string())?;
     let mut envelope = duban_codec::from_json(&event.to_string()).map_err(read)?;
     if let Some(payload) = &envelope.payload {
         stored_payload(payload).0.clone_into(&mut envelope.r#type);
     }
     let json = duban_codec::to_json(&envelope).map_err(read)?;
-    let canonical = serde_json::from_str(&json).unwrap_or_default();
-    let line = again.shorten(&canonical).map_err(|untold| untold.to_string())?;
+    // The codec has just written it.
+    let canonical: Value = serde_json::from_str(&json).unwrap_or_default();
+    let line = again.shorten(&canonical).map_err(|error| error.to_string())?;
     let (parts, leaf) = leaf_of(envelope).map_err(read)?.ok_or("is of a stream that no log has")?;
-    Ok(Told { json, line, parts, leaf })
+    Ok(CheckedEvent { json, canonical, line, parts, leaf })
 }
 
 /// The events by which a certificate proves its gates.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use duban_log::tree::{Frontier, Hash};
 use duban_log::{Direction, Error, EventLog, Filter, Place, Report, StreamName, StreamTree, leaf_hash};
-use duban_vault::signing::PublicKey;
+use duban_vault::public_key::PublicKey;
 
-use super::audit::{Against, Audit, Claimed, Days, Found, claimed};
-use super::heads::Kept;
+use super::audit::{Audit, AuditDamage, ClaimCheck, DayHeads, HeadClaims, head_claims};
+use super::kept_heads::KeptHead;
 
 /// Where events lie on a cluster.
 const PLACE: &str = "$all";
@@ -23,18 +23,18 @@ struct Leaf {
     position: u64,
 }
 
-/// As [`super::audit::audit`], of a log that is no directory; its parts are told in events.
+/// As [`super::audit::audit_directory`], of a log that is no directory; its parts are told in events.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Unavailable`]. What is not as it was is no error but what was asked for.
-pub(crate) async fn audit(
+pub async fn audit_cluster(
     log: &dyn EventLog,
-    kept: &[Kept],
+    kept: &[KeptHead],
     keys: &[PublicKey],
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Audit, Error> {
     let head = log.head();
-    let mut days = Days::signed_with(keys);
+    let mut days = DayHeads::signed_with(keys);
     let mut leaves: Vec<Leaf> = Vec::new();
     let (mut frontier, mut bytes, mut broken) = (Frontier::default(), 0, None);
     let mut last_of: HashMap<StreamName, u64> = HashMap::new();
@@ -71,12 +71,12 @@ pub(crate) async fn audit(
         let reason = format!("{size} events were read, and they are not the {} of the log's tree", head.size);
         broken = Some(found(size, leaves.last().map_or(0, |leaf| leaf.position), reason));
     }
-    let Claimed { claims, mut problems, bad_day, last, count } = claimed(days, kept, keys);
+    let HeadClaims { claims, mut problems, bad_day, last, count } = head_claims(days, kept, keys);
     for claim in claims.iter().filter(|claim| claim.trusted && claim.size > size) {
         problems.push(format!("{} is of {} events, and here are {size}", claim.name, claim.size));
     }
     let reached: Vec<_> = claims.iter().filter(|claim| claim.size <= size).collect();
-    let mut against = Against::new(&reached);
+    let mut against = ClaimCheck::new(&reached);
     let (mut frontier, mut streams) = (Frontier::default(), StreamTree::default());
     against.hold(&frontier, &streams);
     for (number, leaf) in (0u64..).zip(&leaves) {
@@ -89,17 +89,17 @@ pub(crate) async fn audit(
     }
     let proven = against.proven;
     let all = [against.found, bad_day, broken].into_iter().flatten();
-    let first = all.min_by_key(|found| found.until).map(|found| Found {
+    let first = all.min_by_key(|found| found.until).map(|found| AuditDamage {
         segment: PLACE.to_owned(),
         since: if found.since == 0 { proven.min(found.position) } else { found.since },
         ..found
     });
     let report = Report { ok: true, events: size, groups: 0, bytes, head, damage: None, end: None };
-    Ok(Audit { report, found: first, problems, days: count, last, proven })
+    Ok(Audit { report, damage: first, problems, days: count, last, proven })
 }
 
-fn found(number: u64, position: u64, reason: String) -> Found {
-    Found {
+fn found(number: u64, position: u64, reason: String) -> AuditDamage {
+    AuditDamage {
         segment: PLACE.to_owned(),
         offset: position,
         position: number,
