@@ -25,9 +25,9 @@ use uuid::Uuid;
 use crate::commands;
 use crate::histories;
 use crate::outside::{Did, Served, run};
-use crate::refusal::Refusal;
 use crate::script::{Case, Make, way};
 use crate::wire::Wire;
+use duban_client::Refusal;
 
 /// What to do.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Gate, Milestone, OrderPart, TicketKind};
 
-use crate::badges::Who;
 use crate::script::Case;
 use crate::wire::Sent;
+use duban_client::TokenHolder;
 
 /// A request with its ticket and the next id, sent by somebody.
 macro_rules! ask {
@@ -22,17 +22,17 @@ macro_rules! ask {
 }
 
 /// A department's own people.
-fn own(role: &str) -> Who {
-    Who::new(role, role)
+fn own(role: &str) -> TokenHolder {
+    TokenHolder::new(role, role)
 }
 
 /// A supervisor who had no part in anything.
-fn supervisor() -> Who {
-    Who::new("supervisor", "supervision")
+fn supervisor() -> TokenHolder {
+    TokenHolder::new("supervisor", "supervision")
 }
 
-fn lead_unit(case: &Case) -> Who {
-    Who::unit(case.lead())
+fn lead_unit(case: &Case) -> TokenHolder {
+    TokenHolder::unit(case.lead())
 }
 
 /// A recording, kept elsewhere.

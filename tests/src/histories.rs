@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use duban_proto::api::v1 as api;
 use tonic::Status;
 
-use crate::badges::Who;
 use crate::wire::Wire;
+use duban_client::TokenHolder;
 
 /// Events of tickets, by ticket.
 pub type Histories = BTreeMap<String, Vec<api::HistoryEvent>>;
@@ -14,10 +14,10 @@ pub type Histories = BTreeMap<String, Vec<api::HistoryEvent>>;
 /// The largest page there is.
 const PAGE: u32 = 1_000;
 
-/// Who reads: an auditor reads everything.
+/// TokenHolder reads: an auditor reads everything.
 #[must_use]
-pub fn auditor() -> Who {
-    Who::new("auditor", "audit")
+pub fn auditor() -> TokenHolder {
+    TokenHolder::new("auditor", "audit")
 }
 
 /// All events of a ticket, oldest first.

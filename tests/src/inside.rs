@@ -15,9 +15,9 @@ use duban_server::serve::{Running, ServeError, Server};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::badges::{Badges, Who};
 use crate::histories;
 use crate::wire::Wire;
+use duban_client::{TokenHolder, Tokens};
 
 /// A Monday morning in Shanghai, far from holidays.
 const BEGIN: &str = "2026-03-02T01:00:00Z";
@@ -46,7 +46,7 @@ pub const ROLES: &[(&str, &str)] = &[
 pub struct Inside {
     running: Running,
     clock: VirtualClock,
-    badges: Badges,
+    tokens: Tokens,
     directory: TempDir,
 }
 
@@ -110,8 +110,8 @@ impl Inside {
             None => Server::start(config, shown).await,
         };
         let running = started?;
-        let badges = badges(&running);
-        Ok(Self { running, clock, badges, directory })
+        let tokens = everybody(&running);
+        Ok(Self { running, clock, tokens, directory })
     }
 
     /// Where it listens.
@@ -152,27 +152,27 @@ impl Inside {
 
     /// A connection.
     pub async fn wire(&self) -> Wire {
-        Wire::connect(&self.url(), self.badges.clone()).await.expect("a server that is ready answers")
+        Wire::connect(&self.url(), self.tokens.clone()).await.expect("a server that is ready answers")
     }
 
     /// Everybody's tokens.
     #[must_use]
-    pub fn badges(&self) -> &Badges {
-        &self.badges
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Somebody's token.
     #[must_use]
-    pub fn badge(&self, who: &Who) -> &str {
-        self.badges.get(who)
+    pub fn token(&self, who: &TokenHolder) -> &str {
+        self.tokens.text(who).unwrap_or_else(|| panic!("there is no token for {who:?}"))
     }
 
     /// The usual person of a role.
     #[must_use]
-    pub fn who(&self, role: &str) -> Who {
+    pub fn who(&self, role: &str) -> TokenHolder {
         let (role, unit) =
             ROLES.iter().find(|(known, _)| *known == role).expect("a role that callers may have");
-        Who::new(role, unit)
+        TokenHolder::new(role, unit)
     }
 
     /// A well-signed token that claims one of the server's own identities.
@@ -195,7 +195,7 @@ impl Inside {
 
     /// The same, with time passing while it is down.
     pub async fn restart_later(self, down: Duration) -> Self {
-        let Self { running, clock, badges: _, directory } = self;
+        let Self { running, clock, tokens: _, directory } = self;
         running.stop().await.expect("the server stops");
         clock.advance(down);
         Self::over(directory, clock).await
@@ -206,7 +206,7 @@ impl Inside {
     /// # Errors
     /// What the server does not start with.
     pub async fn restart_under(self, down: Duration, policies: PolicyConfig) -> Result<Self, ServeError> {
-        let Self { running, clock, badges: _, directory } = self;
+        let Self { running, clock, tokens: _, directory } = self;
         running.stop().await.expect("the server stops");
         clock.advance(down);
         Self::begin(directory, clock, None, policies).await
@@ -224,7 +224,7 @@ impl Inside {
 
     /// The same, with something done to its directory while it is down.
     pub async fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
-        let Self { running, clock, badges: _, directory } = self;
+        let Self { running, clock, tokens: _, directory } = self;
         running.stop().await.expect("the server stops");
         meanwhile();
         Self::over(directory, clock).await
@@ -237,24 +237,24 @@ impl Inside {
 
     /// Stops it in good order, and looks at its directory before that is gone.
     pub async fn stop_and(self, look: impl FnOnce(&Path)) {
-        let Self { running, clock: _, badges: _, directory } = self;
+        let Self { running, clock: _, tokens: _, directory } = self;
         running.stop().await.expect("the server stops");
         look(directory.path());
     }
 }
 
-fn badges(running: &Running) -> Badges {
+fn everybody(running: &Running) -> Tokens {
     let policy = Policy::cn_national();
     let units: Vec<String> = policy.units().map(|unit| unit.id.as_str().to_owned()).collect();
-    let members = units.iter().map(|unit| Who::unit(unit));
-    let supervisors = units.iter().map(|unit| Who::new("supervisor", unit));
-    let departments = ROLES.iter().map(|(role, unit)| Who::new(role, unit));
-    let mut badges = Badges::default();
+    let members = units.iter().map(|unit| TokenHolder::unit(unit));
+    let supervisors = units.iter().map(|unit| TokenHolder::new("supervisor", unit));
+    let departments = ROLES.iter().map(|(role, unit)| TokenHolder::new(role, unit));
+    let mut tokens = Tokens::default();
     for who in departments.chain(members).chain(supervisors) {
         let token = mint(running, &who.role, &who.unit);
-        badges.add(who, token);
+        tokens.add(who, &token).expect("a token is plain ASCII");
     }
-    badges
+    tokens
 }
 
 /// Every role in every unit is a person of its own: nobody judges their own work by accident.

@@ -13,7 +13,6 @@
 )]
 
 pub mod backups;
-pub mod badges;
 pub mod commands;
 pub mod histories;
 pub mod inside;

@@ -8,11 +8,11 @@ use duban_proto::event::v1::TicketKind;
 use serde::Serialize;
 use tokio::sync::Barrier;
 
-use crate::badges::Badges;
 use crate::commands;
-use crate::refusal::Refusal;
 use crate::script::{Case, Make, way};
 use crate::wire::Wire;
+use duban_client::Refusal;
+use duban_client::Tokens;
 
 /// What the load was.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,11 +52,11 @@ struct Part {
 const PER_CONNECTION: u32 = 32;
 
 /// Loads the server at an address for some seconds.
-pub async fn load(url: &str, badges: &Badges, clients: u32, seconds: u64, name: &str) -> Measured {
+pub async fn load(url: &str, tokens: &Tokens, clients: u32, seconds: u64, name: &str) -> Measured {
     let connections = clients.div_ceil(PER_CONNECTION).max(1);
     let mut wires = Vec::new();
     for _ in 0..connections {
-        wires.push(Wire::connect(url, badges.clone()).await.expect("the server under load answers"));
+        wires.push(Wire::connect(url, tokens.clone()).await.expect("the server under load answers"));
     }
     let stop = Arc::new(AtomicBool::new(false));
     let together = Arc::new(Barrier::new(clients as usize + 1));

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::badges::Badges;
 use crate::wire::Wire;
+use duban_client::Tokens;
 
 /// Longer than any start may take, also one that rebuilds its read models.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -52,13 +52,13 @@ impl Served {
 
     /// The tokens it gave out at its start.
     #[must_use]
-    pub fn badges(&self) -> Badges {
-        Badges::read(&self.directory.join(TOKENS))
+    pub fn tokens(&self) -> Tokens {
+        Tokens::read(&self.directory.join(TOKENS)).expect("the server wrote its token file")
     }
 
     /// A connection.
     pub async fn wire(&self) -> Wire {
-        Wire::connect(&self.url, self.badges()).await.expect("a server that is ready answers")
+        Wire::connect(&self.url, self.tokens()).await.expect("a server that is ready answers")
     }
 
     /// Ends it as a crash would: no handler runs, nothing is flushed.

@@ -5,10 +5,10 @@ use duban_proto::event::v1::TicketKind;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::badges::{Badges, Who};
 use crate::commands as c;
 use crate::script::Case;
 use crate::wire::Wire;
+use duban_client::{TokenHolder, Tokens};
 
 /// Writes on one ticket: its intake, and calls of its customer.
 const WRITES_A_TICKET: u64 = 8;
@@ -33,12 +33,12 @@ pub struct Reads {
 }
 
 /// Writes and reads with many clients at once.
-pub async fn read_own_writes(url: &str, badges: &Badges, writes: u64, clients: u32) -> Reads {
+pub async fn read_own_writes(url: &str, tokens: &Tokens, writes: u64, clients: u32) -> Reads {
     let began = Instant::now();
     let tickets = writes.div_ceil(WRITES_A_TICKET);
     let mut working = tokio::task::JoinSet::new();
     for client in 0..u64::from(clients) {
-        let wire = Wire::connect(url, badges.clone()).await.expect("a server that is ready answers");
+        let wire = Wire::connect(url, tokens.clone()).await.expect("a server that is ready answers");
         let mine = (client..tickets).step_by(clients as usize);
         working.spawn(async move {
             let (mut stale, mut times) = (0, Vec::new());
@@ -84,7 +84,7 @@ async fn one_ticket(wire: &Wire, number: u64, writes: u64, times: &mut Vec<u64>)
         };
         let asked = Instant::now();
         let listed: api::ListTicketsResponse = wire
-            .ask("HistoryService/ListTickets", &Who::new("desk", "desk"), &request)
+            .ask("HistoryService/ListTickets", &TokenHolder::new("desk", "desk"), &request)
             .await
             .expect("the desk may list tickets");
         times.push(u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX));

@@ -6,10 +6,11 @@ use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::badges::Who;
 use crate::commands as c;
-use crate::refusal::{Refusal, refused};
+use crate::refusal::refused;
 use crate::wire::{Sent, Wire};
+use duban_client::Refusal;
+use duban_client::TokenHolder;
 
 /// Makes the next command of a ticket.
 pub type Make = fn(&mut Case) -> Sent;
@@ -51,7 +52,13 @@ impl Case {
     }
 
     /// A command from its request.
-    pub fn sent(&self, method: &'static str, who: Who, command: &str, request: &impl Message) -> Sent {
+    pub fn sent(
+        &self,
+        method: &'static str,
+        who: TokenHolder,
+        command: &str,
+        request: &impl Message,
+    ) -> Sent {
         let (ticket, command) = (self.ticket.clone(), command.to_owned());
         Sent { method, who, ticket, command, body: request.encode_to_vec() }
     }
@@ -119,7 +126,7 @@ impl Case {
             ..Default::default()
         };
         let answer: api::GetTicketResponse =
-            wire.ask("HistoryService/GetTicket", &Who::new("desk", "desk"), &request).await?;
+            wire.ask("HistoryService/GetTicket", &TokenHolder::new("desk", "desk"), &request).await?;
         Ok(answer.ticket.unwrap_or_default())
     }
 

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use crate::commands;
 use crate::histories;
 use crate::outside::{Served, data, run};
-use crate::refusal::Refusal;
 use crate::script::{Case, Make, way};
 use crate::wire::{Sent, Wire, is_broken};
+use duban_client::Refusal;
 
 /// What to do.
 #[derive(Clone, Debug)]

@@ -25,10 +25,10 @@ use tonic::Code;
 use crate::commands;
 use crate::histories::{self, Histories};
 use crate::inside::Inside;
-use crate::refusal::Refusal;
 use crate::script::{Case, Make, way};
 use crate::survival::{Acknowledged, repeats, stands};
 use crate::wire::{Sent, Wire, is_broken};
+use duban_client::Refusal;
 
 /// What to do.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use crate::badges::{Badges, Who};
+use duban_client::{TokenHolder, Tokens};
 
 /// The package of all our services.
 pub const PACKAGE: &str = "duban.api.v1";
@@ -26,8 +26,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Sent {
     /// `Service/Method`, without the package.
     pub method: &'static str,
-    /// Who sends it.
-    pub who: Who,
+    /// TokenHolder sends it.
+    pub who: TokenHolder,
     /// The ticket it is about.
     pub ticket: String,
     /// Its id.
@@ -40,7 +40,7 @@ pub struct Sent {
 #[derive(Clone, Debug)]
 pub struct Wire {
     channel: Channel,
-    badges: Badges,
+    tokens: Tokens,
 }
 
 impl Wire {
@@ -48,15 +48,21 @@ impl Wire {
     ///
     /// # Errors
     /// What the connection says, where nobody listens.
-    pub async fn connect(url: &str, badges: Badges) -> Result<Self, tonic::transport::Error> {
+    pub async fn connect(url: &str, tokens: Tokens) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(url.to_owned())?.timeout(DEADLINE);
-        Ok(Self { channel: endpoint.connect().await?, badges })
+        Ok(Self { channel: endpoint.connect().await?, tokens })
     }
 
     /// The tokens.
     #[must_use]
-    pub fn badges(&self) -> &Badges {
-        &self.badges
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Somebody's token.
+    #[must_use]
+    pub fn token(&self, who: &TokenHolder) -> &str {
+        self.tokens.text(who).unwrap_or_else(|| panic!("there is no token for {who:?}"))
     }
 
     /// Sends a command and reads its answer.
@@ -64,7 +70,7 @@ impl Wire {
     /// # Errors
     /// The server's status.
     pub async fn send(&self, sent: &Sent) -> Result<CommandResponse, Status> {
-        let answer = self.call(sent.method, Some(self.badges.get(&sent.who)), sent.body.clone()).await?;
+        let answer = self.call(sent.method, Some(self.token(&sent.who)), sent.body.clone()).await?;
         CommandResponse::decode(answer.as_slice()).map_err(|error| Status::data_loss(error.to_string()))
     }
 
@@ -75,10 +81,10 @@ impl Wire {
     pub async fn ask<A: Message + Default>(
         &self,
         method: &str,
-        who: &Who,
+        who: &TokenHolder,
         request: &impl Message,
     ) -> Result<A, Status> {
-        let answer = self.call(method, Some(self.badges.get(who)), request.encode_to_vec()).await?;
+        let answer = self.call(method, Some(self.token(who)), request.encode_to_vec()).await?;
         A::decode(answer.as_slice()).map_err(|error| Status::data_loss(error.to_string()))
     }
 

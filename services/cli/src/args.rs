@@ -1,9 +1,11 @@
 //! What may be typed. A new verb is a variant here, an arm in `lib.rs`, and a module of its own with `Args` and `run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use duban_client::{Client, ClientError, ConnectOptions, Tokens};
 
+use crate::failure::Failure;
 use crate::{
     backup, bench, check, conformance, demo_verb, drive_verb, erase, export, generate, history, import, keys,
     migrate, policy, projections, replay, serve, watch,
@@ -100,6 +102,72 @@ pub(crate) struct Logged {
     /// The cluster that holds the log: esdb://HOST:PORT,…
     #[arg(long, value_name = "URL")]
     pub(crate) log: Option<String>,
+}
+
+/// A server, and who asks it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Server {
+    /// Where the server answers
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7110")]
+    server: String,
+    /// Certificates (PEM) that vouch for a server at https://, instead of those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Who asks: a file with `ROLE UNIT TOKEN` lines
+    #[arg(long, value_name = "FILE")]
+    tokens: PathBuf,
+}
+
+impl Server {
+    /// How it is reached.
+    pub(crate) fn options(&self) -> ConnectOptions {
+        options(&self.server, self.ca.as_deref())
+    }
+
+    /// The tokens.
+    pub(crate) fn tokens(&self) -> Result<Tokens, ClientError> {
+        Tokens::read(&self.tokens)
+    }
+
+    /// Connects to it.
+    pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+        Client::connect(&self.options(), self.tokens()?).await
+    }
+}
+
+/// A server that may be named instead of a directory, and who asks it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamedServer {
+    /// The server to ask
+    #[arg(long, value_name = "URL", requires = "tokens")]
+    server: Option<String>,
+    /// Certificates (PEM) that vouch for a server at https://, instead of those that the system trusts
+    #[arg(long, value_name = "FILE", requires = "server")]
+    ca: Option<PathBuf>,
+    /// Who asks the server: a file with `ROLE UNIT TOKEN` lines
+    #[arg(long, value_name = "FILE", requires = "server")]
+    tokens: Option<PathBuf>,
+}
+
+impl NamedServer {
+    /// Connects to the server that is named.
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        let (Some(server), Some(tokens)) = (&self.server, &self.tokens) else {
+            return Err(Failure::misuse(
+                "name a data directory with --data, or a server with --server and --tokens",
+            ));
+        };
+        let tokens = Tokens::read(tokens).map_err(Failure::misuse)?;
+        Client::connect(&options(server, self.ca.as_deref()), tokens).await.map_err(Failure::misuse)
+    }
+}
+
+fn options(url: &str, ca_file: Option<&Path>) -> ConnectOptions {
+    let options = ConnectOptions::new(url);
+    match ca_file {
+        Some(path) => options.ca_file(path),
+        None => options,
+    }
 }
 
 /// Where the master key is, for verbs that seal or open texts.

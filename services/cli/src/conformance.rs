@@ -11,10 +11,10 @@ use duban_proto::api::v1::audit_service_client::AuditServiceClient;
 use serde::Serialize;
 
 use crate::args::Output;
-use crate::data;
-use crate::departments::{Authed, CallError, Office, Tokens};
+use crate::departments::{Authed, CallError, Tokens};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count};
+use crate::{data, departments};
 
 /// Histories asked of a server at a time.
 const PAGE: u32 = 500;
@@ -190,7 +190,7 @@ impl Source {
     fn of_server(server: &str, tokens: &Path) -> Result<Self, Failure> {
         let tokens = Tokens::read(tokens).map_err(Failure::misuse)?;
         let runtime = data::runtime()?;
-        let office = runtime.block_on(Office::connect(server, tokens)).map_err(Failure::misuse)?;
+        let office = runtime.block_on(departments::connect(server, tokens)).map_err(Failure::misuse)?;
         let audit = Box::new(office.audit().map_err(Failure::misuse)?);
         Ok(Self::Server { runtime, audit })
     }

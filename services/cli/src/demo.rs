@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::actor::{Actor, Role};
+use duban_client::{Client, ClientError, ConnectOptions, TokenHolder, Tokens};
 use duban_engine::time::VirtualClock;
 use duban_proto::api::v1 as api;
 use duban_server::config::{Config, File, Flags};
@@ -20,8 +21,8 @@ use serde::Serialize;
 
 use self::monitor::Monitor;
 use self::scene::{Scene, Tally, shanghai};
-use crate::departments::{CallError, Office, Tokens, everybody};
-use crate::drive::list;
+use crate::people::everybody;
+use crate::walk::WalkError;
 
 /// When the demo's world begins.
 const BEGIN: &str = "2026-03-01T08:00:00";
@@ -41,7 +42,10 @@ pub enum DemoError {
     },
     /// A call failed.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] ClientError),
+    /// A ticket was not walked to its end.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
     /// The server did not start or stop.
     #[error("the demo's server: {0}")]
     Server(String),
@@ -113,10 +117,8 @@ pub struct Outcome {
 /// The demo's server and everybody who calls it.
 struct World {
     running: Running,
-    url: String,
-    tokens: Tokens,
-    office: Office,
-    second_assessor: Office,
+    client: Client,
+    second_assessor: Client,
 }
 
 impl World {
@@ -135,9 +137,9 @@ impl World {
         let tokens = tokens_of(&running, "1", &everybody(), Tokens::default())?;
         let assessment = [(Role::Assessment, "assessment".to_owned())];
         let others = tokens_of(&running, "2", &assessment, tokens.clone())?;
-        let office = Office::connect(&url, tokens.clone()).await?;
-        let second_assessor = Office::connect(&url, others).await?;
-        Ok(Self { running, url, tokens, office, second_assessor })
+        let client = Client::connect(&ConnectOptions::new(url), tokens).await?;
+        let second_assessor = client.with_tokens(others);
+        Ok(Self { running, client, second_assessor })
     }
 
     async fn stop(self) -> Result<(), DemoError> {
@@ -157,7 +159,9 @@ fn tokens_of(
         let id = format!("{}-{unit}-{person}", role_name(*role));
         let actor = Actor { id: id.as_str().into(), role: *role, unit: unit.as_str().into() };
         let token = running.mint(&actor).map_err(|error| DemoError::Server(error.to_string()))?;
-        tokens.add(role_name(*role), unit, &token).map_err(|error| DemoError::Server(error.to_string()))?;
+        tokens
+            .add(TokenHolder::new(role_name(*role), unit), &token)
+            .map_err(|error| DemoError::Server(error.to_string()))?;
     }
     Ok(tokens)
 }
@@ -172,24 +176,24 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
     let mut tally = Tally::default();
 
     say("trace 1: broadband down at a rural gold customer");
-    let office = world.office.clone();
-    let mut first = Scene::new(&office, &clock, "trace 1");
+    let client = world.client.clone();
+    let mut first = Scene::new(&client, &clock, "trace 1");
     trace1::play(&mut first).await?;
     add(&mut tally, first.tally);
     let first_ticket = first.ticket.clone();
 
     say("an SLA monitor subscribes from the start, and is cut off after its first message");
-    let mut monitor = Monitor::from_start(&world).await?;
+    let mut monitor = Monitor::from_start(&world)?;
     monitor.message().await?;
     monitor.cut_off();
 
     say("trace 2: a 12315 complaint about a missed install visit");
-    let mut install = Scene::new(&office, &clock, "trace 2, the install");
+    let mut install = Scene::new(&client, &clock, "trace 2, the install");
     trace2::missed_visit(&mut install).await?;
     add(&mut tally, install.tally);
-    let mut second = Scene::new(&office, &clock, "trace 2");
+    let mut second = Scene::new(&client, &clock, "trace 2");
     trace2::handed_over(&mut second, &install.ticket).await?;
-    monitor.resume(&world).await?;
+    monitor.resume(&world)?;
     monitor.catch_up().await?;
     let limit = trace2::Limit::of(&second).await?;
     second.until(trace2::AFTER_THE_WARNING)?;
@@ -203,10 +207,10 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
     world.stop().await?;
     second.until(trace2::JUST_TOO_LATE)?;
     world = World::start(data, &clock).await?;
-    let office = world.office.clone();
-    second.office = &office;
+    let client = world.client.clone();
+    second.client = &client;
     let breach = limit.breached_while_down(&second).await?;
-    monitor.resume(&world).await?;
+    monitor.resume(&world)?;
     let told = monitor.until(|event| limit.is_breached_by(event)).await?;
     say(&format!("  the monitor goes on after its token, and is told: {}", limit.told(&told)));
     second.expect(
@@ -219,21 +223,21 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
     add(&mut tally, second.tally);
 
     say("a week of a small city");
-    let city = city::play(&world.office, &clock, |_, _| {}).await?;
+    let city = city::play(&world.client, &clock, |_, _| {}).await?;
     add(&mut tally, city);
 
     // What is on disk is what was told: the same histories after a restart.
-    let before = show::events(&world.office, &first_ticket, "").await?;
+    let before = show::events(&world.client, &first_ticket, "").await?;
     world.stop().await?;
     world = World::start(data, &clock).await?;
-    let after = show::events(&world.office, &first_ticket, "").await?;
+    let after = show::events(&world.client, &first_ticket, "").await?;
     if before != after {
         return Err(DemoError::Verify("a history differs after a restart".into()));
     }
 
-    let tickets = list(&world.office, api::TicketFilter::default()).await?;
+    let tickets = world.client.tickets(api::TicketFilter::default()).await?;
     let open: Vec<_> = tickets.iter().filter(|row| row.state() == api::TicketState::Open).cloned().collect();
-    let told = world.office.ticket(&first_ticket, "").await?;
+    let told = world.client.ticket(&first_ticket, "").await?;
     say("\nthe board: open tickets by stage");
     say(&show::board(&open));
     say(&format!("trace 1's history, ticket {first_ticket}"));
@@ -243,8 +247,8 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
     say("certificate 五不放过");
     say(&show::certificate(&told));
     world.running.settled().await;
-    let head = world.office.history()?.get_head(api::GetHeadRequest::default()).await?.into_inner();
-    monitor.resume(&world).await?;
+    let head = world.client.history()?.get_head(api::GetHeadRequest::default()).await?.into_inner();
+    monitor.resume(&world)?;
     let watched = monitor.has_missed_nothing(&world, head.size).await?;
     world.stop().await?;
 

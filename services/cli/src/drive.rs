@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use duban_client::{Client, ClientError};
 use duban_proto::api::v1 as api;
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::departments::{CallError, Office};
 use crate::walk::walk;
 
 /// What driving did.
@@ -28,21 +28,18 @@ pub struct Driven {
 /// Tickets walked at the same time.
 const AT_ONCE: usize = 32;
 
-/// Rows a page.
-const PAGE: u32 = 500;
-
 /// Walks all open tickets, or those named.
 ///
 /// # Errors
-/// [`CallError`] when the server cannot be asked at all; a ticket that is stuck stands in [`Driven::stuck`].
+/// [`ClientError`] when the server cannot be asked at all; a ticket that is stuck stands in [`Driven::stuck`].
 pub async fn drive(
-    office: &Office,
+    client: &Client,
     named: Option<Vec<String>>,
     progress: impl Fn(u64, u64) + Send + Sync,
-) -> Result<Driven, CallError> {
+) -> Result<Driven, ClientError> {
     let tickets = match named {
         Some(named) => named,
-        None => open_tickets(office).await?,
+        None => open_tickets(client).await?,
     };
     let total = u64::try_from(tickets.len()).unwrap_or(u64::MAX);
     let (sender, receiver) = mpsc::channel(tickets.len().max(1));
@@ -57,7 +54,7 @@ pub async fn drive(
     let workers = (0..AT_ONCE).map(|_| async {
         loop {
             let Some(ticket) = receiver.lock().await.recv().await else { return };
-            let outcome = walk(office, &ticket).await;
+            let outcome = walk(client, &ticket).await;
             let mut driven = driven.lock().await;
             match outcome {
                 Ok(walked) => {
@@ -78,32 +75,8 @@ pub async fn drive(
 /// The ids of all open tickets, oldest first.
 ///
 /// # Errors
-/// [`CallError::Refused`].
-pub async fn open_tickets(office: &Office) -> Result<Vec<String>, CallError> {
+/// [`ClientError::Refused`].
+pub async fn open_tickets(client: &Client) -> Result<Vec<String>, ClientError> {
     let filter = api::TicketFilter { states: vec![api::TicketState::Open.into()], ..Default::default() };
-    list(office, filter).await.map(|rows| rows.into_iter().map(|row| row.ticket_id).collect())
-}
-
-/// All tickets that pass a filter, page by page.
-///
-/// # Errors
-/// [`CallError::Refused`].
-pub async fn list(office: &Office, filter: api::TicketFilter) -> Result<Vec<api::TicketSummary>, CallError> {
-    let mut history = office.history()?;
-    let mut rows = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = api::ListTicketsRequest {
-            filter: Some(filter.clone()),
-            page_size: PAGE,
-            page_token,
-            ..Default::default()
-        };
-        let page = history.list_tickets(request).await?.into_inner();
-        rows.extend(page.tickets);
-        if page.next_page_token.is_empty() {
-            return Ok(rows);
-        }
-        page_token = page.next_page_token;
-    }
+    client.tickets(filter).await.map(|rows| rows.into_iter().map(|row| row.ticket_id).collect())
 }

@@ -1,11 +1,9 @@
 //! `duban drive`: walks open tickets to closure through gRPC, as the departments would.
 
-use std::path::PathBuf;
+use duban_client::ClientError;
 
-use crate::departments::{CallError, Office, Tokens};
+use crate::args::{Output, Server};
 use crate::drive::{Driven, drive};
-
-use crate::args::Output;
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count};
 
@@ -15,12 +13,8 @@ use crate::output::{self, Progress, count};
     after_help = "Examples:\n  duban serve --dev --data ./data --tokens ./tokens &\n  duban drive --server http://127.0.0.1:7110 --tokens ./tokens --tickets all\n\nThe token file has one `ROLE UNIT TOKEN` a line; `serve --dev --tokens FILE` writes it.\nExit status: 0 every ticket was closed, 1 one was not, 2 wrong use.\nJSON: {\"tickets\", \"closed\", \"commands\", \"refused\", \"stuck\": [\"TICKET: reason\"]}"
 )]
 pub(crate) struct Args {
-    /// Where the server answers
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7110")]
-    server: String,
-    /// Who acts: a file with `ROLE UNIT TOKEN` lines
-    #[arg(long, value_name = "FILE")]
-    tokens: PathBuf,
+    #[command(flatten)]
+    server: Server,
     /// `all` open ones, or ids with commas between
     #[arg(long, value_name = "all|IDS", default_value = "all")]
     tickets: String,
@@ -28,21 +22,18 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let tokens = Tokens::read(&args.tokens).map_err(Failure::misuse)?;
     let named =
         (args.tickets != "all").then(|| args.tickets.split(',').map(|id| id.trim().to_owned()).collect());
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::broken)?;
     let progress = Progress::new("drive", "tickets", 0);
     let driven = runtime.block_on(async {
-        let office = Office::connect(&args.server, tokens).await?;
-        drive(&office, named, |done, total| progress.set(done, total)).await
+        let client = args.server.connect().await?;
+        drive(&client, named, |done, total| progress.set(done, total)).await
     });
     drop(progress);
     let driven = driven.map_err(|error| match error {
-        CallError::Address { .. } | CallError::Connect { .. } | CallError::NoToken { .. } => {
-            Failure::misuse(error)
-        }
-        other => Failure::broken(other),
+        ClientError::Refused(_) => Failure::broken(error),
+        other => Failure::misuse(other),
     })?;
     match output {
         Output::Json => output::json(&driven)?,

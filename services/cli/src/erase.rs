@@ -2,18 +2,14 @@
 //!
 //! There is no form for a data directory: an erasure is an event, and who stands behind an event is proven to a server.
 
-use std::path::PathBuf;
-
+use duban_client::{Client, ClientError, Refusal, random_command_id};
 use duban_proto::api::v1::EraseCustomerRequest;
 use duban_proto::api::v1::customer_service_client::CustomerServiceClient;
 use serde::Serialize;
-use tonic::Status;
-use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use crate::args::Output;
+use crate::args::{Output, Server};
 use crate::data;
-use crate::departments::{CallError, Office, Tokens};
 use crate::failure::{Done, Failure};
 use crate::output;
 
@@ -28,12 +24,8 @@ pub(crate) struct Args {
     /// On whose word; stays readable, so no personal data
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Where the server answers
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7110")]
-    server: String,
-    /// Who asks: a file with `ROLE UNIT TOKEN` lines
-    #[arg(long, value_name = "FILE")]
-    tokens: PathBuf,
+    #[command(flatten)]
+    server: Server,
     /// Which role of them
     #[arg(long, value_name = "ROLE", default_value = "supervisor")]
     role: String,
@@ -63,18 +55,15 @@ struct Refused {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let tokens = Tokens::read(&args.tokens).map_err(Failure::misuse)?;
+    let tokens = args.server.tokens().map_err(Failure::misuse)?;
     let unit = match &args.as_unit {
         Some(unit) => unit.clone(),
         None => tokens.first_unit(&args.role).map_err(Failure::misuse)?,
     };
-    let command_id = match args.command_id {
-        Some(id) => id,
-        None => random_id()?,
-    };
+    let command_id = args.command_id.unwrap_or_else(random_command_id);
     let answer = data::runtime()?.block_on(async {
-        let office = Office::connect(&args.server, tokens).await?;
-        let mut customers = CustomerServiceClient::new(office.authed(&args.role, &unit)?);
+        let client = Client::connect(&args.server.options(), tokens).await?;
+        let mut customers = CustomerServiceClient::new(client.channel(&args.role, &unit)?);
         let request = EraseCustomerRequest {
             customer_id: args.customer.to_string(),
             command_id: command_id.to_string(),
@@ -93,40 +82,32 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
             }
             return Ok(Done::Ok);
         }
-        Err(CallError::Refused(status)) => (args.customer, status),
+        Err(ClientError::Refused(refusal)) => (args.customer, refusal),
         Err(error) => return Err(Failure::misuse(error)),
     };
     let Some(open) = still_open(&refused) else { return Err(failed(refused)) };
     match output {
         Output::Json => {
-            let reason = refused.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-            output::json(&Refused { customer, erased: false, reason, open })?;
+            output::json(&Refused { customer, erased: false, reason: refused.reason, open })?;
         }
         Output::Text => {
-            output::text(&format!("customer {customer} is not erased: {}", refused.message()))?;
+            output::text(&format!("customer {customer} is not erased: {}", refused.message))?;
         }
     }
     Ok(Done::Failed)
 }
 
 /// What an erasure waits for, where that is why it was refused.
-fn still_open(status: &Status) -> Option<Vec<String>> {
-    let failure = status.get_details_precondition_failure()?;
-    let open = failure.violations.into_iter().filter(|it| it.r#type == "CUSTOMER_HAS_OPEN_CASES");
-    let open: Vec<_> = open.map(|it| it.description).collect();
+fn still_open(refusal: &Refusal) -> Option<Vec<String>> {
+    let open = refusal.preconditions.iter().filter(|it| it.kind == "CUSTOMER_HAS_OPEN_CASES");
+    let open: Vec<_> = open.map(|it| it.description.clone()).collect();
     (!open.is_empty()).then_some(open)
 }
 
 /// Who may not, or names no customer, asked for what cannot be.
-fn failed(status: Box<Status>) -> Failure {
+fn failed(refusal: Box<Refusal>) -> Failure {
     use tonic::Code::{InvalidArgument, NotFound, PermissionDenied, Unauthenticated};
-    let wrong = matches!(status.code(), InvalidArgument | NotFound | PermissionDenied | Unauthenticated);
-    let error = CallError::Refused(status);
+    let wrong = matches!(refusal.code, InvalidArgument | NotFound | PermissionDenied | Unauthenticated);
+    let error = ClientError::Refused(refusal);
     if wrong { Failure::misuse(error) } else { Failure::broken(error) }
-}
-
-fn random_id() -> Result<Uuid, Failure> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure::broken("the system gives no randomness"))?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }

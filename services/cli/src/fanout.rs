@@ -15,6 +15,7 @@ use duban_aggregates::ids::CommandId;
 use duban_aggregates::meta::Meta;
 use duban_aggregates::problem;
 use duban_aggregates::ticket::stream_event_id;
+use duban_client::{ClientError, TokenHolder, Tokens};
 use duban_codec::Lineage;
 use duban_engine::time::SystemClock;
 use duban_log::{EventLog, Expected, NewEvent, StreamName};
@@ -104,6 +105,9 @@ pub enum FanoutError {
     /// A subscriber.
     #[error("a subscriber: {0}")]
     Subscriber(String),
+    /// A subscriber's connection.
+    #[error("a subscriber's connection")]
+    Connection(#[from] ClientError),
     /// The log.
     #[error(transparent)]
     Log(#[from] duban_log::Error),
@@ -127,16 +131,16 @@ pub async fn run(
 
     let live = plan.subscribers.saturating_sub(plan.stalled);
     let url = format!("http://{}", server.addr());
-    let token = monitor(&server)?;
+    let tokens = monitor(&server)?;
     let (written, done) = watch::channel(None::<u64>);
     let first = log.head().size;
     let delivered = Arc::new(AtomicU64::new(0));
 
-    let stalled = subscribe(&url, &token, plan.stalled, 1, first, &delivered).await?;
+    let stalled = subscribe(&url, &tokens, plan.stalled, 1, first, &delivered).await?;
     let (with_stalled, _) = write(&log, plan.events / 4, plan.seed.wrapping_add(1)).await?;
     let both = plan.events / 4 / EVENTS_AN_APPEND * EVENTS_AN_APPEND;
     let live_first = log.head().size;
-    let following = subscribe(&url, &token, live, ON_A_CONNECTION, live_first, &delivered).await?;
+    let following = subscribe(&url, &tokens, live, ON_A_CONNECTION, live_first, &delivered).await?;
 
     let began = Instant::now();
     let everybody_is_there = Arc::new(Barrier::new(live + 1));
@@ -212,14 +216,18 @@ async fn start(dir: &Path) -> Result<Running, FanoutError> {
     started.map_err(|error| server(error.to_string()))
 }
 
-fn monitor(server: &Running) -> Result<String, FanoutError> {
+fn monitor(server: &Running) -> Result<Tokens, FanoutError> {
+    let failed = |error: &dyn std::fmt::Display| FanoutError::Server(error.to_string());
     let actor = Actor { id: "monitor-1".into(), role: Role::Monitor, unit: "monitor".into() };
-    server.mint(&actor).map_err(|error| FanoutError::Server(error.to_string()))
+    let token = server.mint(&actor).map_err(|error| failed(&error))?;
+    let mut tokens = Tokens::default();
+    tokens.add(TokenHolder::new("monitor", "monitor"), &token).map_err(|error| failed(&error))?;
+    Ok(tokens)
 }
 
 async fn subscribe(
     url: &str,
-    token: &str,
+    tokens: &Tokens,
     count: usize,
     on_a_connection: usize,
     first: u64,
@@ -229,10 +237,10 @@ async fn subscribe(
     let mut channel = None;
     for number in 0..count {
         if number % on_a_connection == 0 || channel.is_none() {
-            channel = Some(reader::connect(url).await.map_err(FanoutError::Subscriber)?);
+            channel = Some(reader::connect(url, tokens).await?);
         }
         let Some(channel) = &channel else { continue };
-        let reader = Reader::subscribe(channel.clone(), token, first, Arc::clone(delivered)).await;
+        let reader = Reader::subscribe(channel.clone(), first, Arc::clone(delivered)).await;
         readers.push(reader.map_err(FanoutError::Subscriber)?);
     }
     Ok(readers)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::office::hex;
+use duban_client::ClientError;
 use duban_engine::views;
 use duban_log::{EventLog, Options, Position, SegmentedLog};
 use duban_projections::{Inspected, Rebuilt};
@@ -11,9 +12,8 @@ use duban_proto::api::v1::board_service_client::BoardServiceClient;
 use duban_proto::api::v1::{ListProjectionsRequest, ProjectionState, ProjectionView};
 use serde::Serialize;
 
-use crate::args::{Data, Output};
+use crate::args::{Data, NamedServer, Output};
 use crate::data;
-use crate::departments::{CallError, Office, Tokens};
 use crate::failure::{Done, Failure};
 use crate::output::{self, count};
 use crate::progress::Bars;
@@ -41,12 +41,8 @@ struct List {
     /// The data directory, of which no server is running
     #[arg(long, value_name = "DIR", required_unless_present = "server", conflicts_with = "server")]
     data: Option<PathBuf>,
-    /// Where a server answers
-    #[arg(long, value_name = "URL", requires = "tokens")]
-    server: Option<String>,
-    /// Who asks the server: a file with `ROLE UNIT TOKEN` lines
-    #[arg(long, value_name = "FILE")]
-    tokens: Option<PathBuf>,
+    #[command(flatten)]
+    server: NamedServer,
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,11 +102,9 @@ fn closed_log(data: &Path) -> Result<Arc<SegmentedLog>, Failure> {
 }
 
 fn list(args: &List, output: Output) -> Result<Done, Failure> {
-    let listed = match (&args.data, &args.server, &args.tokens) {
-        (Some(data), _, _) => of_directory(data)?,
-        (None, Some(server), Some(tokens)) => of_server(server, tokens)?,
-        // clap asks for one of the two.
-        (None, _, _) => Vec::new(),
+    let listed = match &args.data {
+        Some(data) => of_directory(data)?,
+        None => of_server(&args.server)?,
     };
     let ok = listed.iter().all(|listed| listed.state == "current" || listed.state == "behind");
     match output {
@@ -153,13 +147,12 @@ fn of_directory(data: &Path) -> Result<Vec<Listed>, Failure> {
     Ok(views::inspect(data, &data::rules_in(data)?, log.head().position).into_iter().map(listed).collect())
 }
 
-fn of_server(server: &str, tokens: &Path) -> Result<Vec<Listed>, Failure> {
-    let tokens = Tokens::read(tokens).map_err(Failure::misuse)?;
+fn of_server(server: &NamedServer) -> Result<Vec<Listed>, Failure> {
     data::runtime()?.block_on(async {
-        let office = Office::connect(server, tokens).await.map_err(Failure::misuse)?;
+        let client = server.connect().await?;
         let asked = async {
-            let mut board = BoardServiceClient::new(office.authed("monitor", "monitoring")?);
-            Ok::<_, CallError>(board.list_projections(ListProjectionsRequest {}).await?.into_inner())
+            let mut board = BoardServiceClient::new(client.channel("monitor", "monitoring")?);
+            Ok::<_, ClientError>(board.list_projections(ListProjectionsRequest {}).await?.into_inner())
         };
         let answer = asked.await.map_err(Failure::misuse)?;
         Ok(answer.projections.into_iter().map(of_view).collect())

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::args::{Data, Output};
 use crate::data;
-use crate::departments::{CallError, Office, Tokens};
+use crate::departments::{self, CallError, Tokens};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
 use crate::progress::Bars;
@@ -171,11 +171,11 @@ async fn listed(
     reader: &Reader,
 ) -> Result<Vec<api::TicketSummary>, Failure> {
     let failed = |error: CallError| match error {
-        CallError::Refused(_) | CallError::Stuck { .. } => Failure::broken(error),
+        CallError::Refused(_) => Failure::broken(error),
         other => Failure::misuse(other),
     };
     let tokens = Tokens::read(tokens).map_err(failed)?;
-    let office = Office::connect(server, tokens).await.map_err(failed)?;
+    let office = departments::connect(server, tokens).await.map_err(failed)?;
     let mut history = office.history().map_err(failed)?;
     let head = reader.head().position;
     let min_position = head.map(|position| position.to_string()).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! `duban serve`: the server, until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use duban_aggregates::actor::Actor;
+use duban_client::{TokenHolder, Tokens};
 use duban_engine::rules::PolicyConfig;
 use duban_engine::sidecar::Sidecar;
 use duban_engine::time::{Clock, SystemClock};
@@ -14,9 +15,9 @@ use duban_server::identity::role_name;
 use duban_server::serve::{Running, ServeError, Server};
 
 use crate::args::Output;
-use crate::departments::everybody;
 use crate::failure::{Done, Failure};
 use crate::output;
+use crate::people::everybody;
 use crate::progress::Bars;
 
 /// What may be typed.
@@ -100,13 +101,13 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
             other => Failure::broken(other),
         })?;
         running.heed_signals().map_err(Failure::broken)?;
-        let tokens = if dev { tokens(&running)? } else { Vec::new() };
+        let tokens = if dev { tokens(&running)? } else { Tokens::default() };
         if let Some(file) = &args.tokens {
-            keep(file, &tokens)?;
+            tokens.write(file).map_err(Failure::misuse)?;
         }
         output::text(&format!("ready {}", running.addr()))?;
         if args.tokens.is_none() {
-            for (role, unit, token) in &tokens {
+            for (TokenHolder { role, unit }, token) in tokens.iter() {
                 output::text(&format!("token {role} {unit} {token}"))?;
             }
         }
@@ -116,25 +117,13 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
 }
 
 /// One token a role; members and supervisors one a unit.
-fn tokens(running: &Running) -> Result<Vec<(&'static str, String, String)>, Failure> {
-    let mut tokens = Vec::new();
+fn tokens(running: &Running) -> Result<Tokens, Failure> {
+    let mut tokens = Tokens::default();
     for (role, unit) in everybody() {
         let id = format!("{}-{unit}", role_name(role));
         let actor = Actor { id: id.as_str().into(), role, unit: unit.as_str().into() };
         let token = running.mint(&actor).map_err(Failure::broken)?;
-        tokens.push((role_name(role), unit, token));
+        tokens.add(TokenHolder::new(role_name(role), &unit), &token).map_err(Failure::broken)?;
     }
     Ok(tokens)
-}
-
-fn keep(file: &Path, tokens: &[(&'static str, String, String)]) -> Result<(), Failure> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file =
-        options.write(true).create(true).truncate(true).mode(0o600).open(file).map_err(Failure::misuse)?;
-    for (role, unit, token) in tokens {
-        writeln!(file, "{role} {unit} {token}").map_err(Failure::broken)?;
-    }
-    Ok(())
 }

@@ -1,11 +1,11 @@
 //! Walking a ticket to its certificate, as the departments would: whatever it waits for next is done by whose turn it is.
 
+use duban_client::{Client, ClientError, step_command_id};
 use duban_proto::api::v1::{self as api, ClockStatus, OrderStatus, TicketState, VerdictStatus};
 use duban_proto::event::v1::{
     self as ev, Answer, CauseKind, Gate, Milestone, OrderPart, ReceiptKind, Stage, TicketKind,
 };
-
-use crate::departments::{CallError, Office, step_id};
+use tonic::{Code, Status};
 
 /// What walking took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,38 +18,62 @@ pub struct Walked {
     pub closed: bool,
 }
 
+/// Why a ticket was not walked to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] ClientError),
+    /// The ticket cannot be walked on.
+    #[error("ticket {ticket} does not go on from {stage}: {missing}")]
+    Stuck {
+        /// The ticket.
+        ticket: String,
+        /// Its stage.
+        stage: String,
+        /// What is missing.
+        missing: String,
+    },
+}
+
+impl From<Status> for WalkError {
+    fn from(status: Status) -> Self {
+        Self::Call(status.into())
+    }
+}
+
 /// Far more steps than any ticket needs; a ticket that does not get on is reported, not walked for ever.
 const STEPS_MAX: u32 = 200;
 
 /// Walks an open ticket to its end.
 ///
 /// # Errors
-/// [`CallError`], also where the ticket does not go on.
-pub async fn walk(office: &Office, ticket: &str) -> Result<Walked, CallError> {
+/// [`WalkError`], also where the ticket does not go on.
+pub async fn walk(client: &Client, ticket: &str) -> Result<Walked, WalkError> {
     let mut walked = Walked::default();
     let mut position = String::new();
     for _ in 0..STEPS_MAX {
-        let state = office.ticket(ticket, &position).await?;
+        let state = client.ticket(ticket, &position).await?;
         let summary = state.summary.clone().unwrap_or_default();
         if summary.state() != TicketState::Open {
             walked.closed = summary.state() == TicketState::Closed;
             return Ok(walked);
         }
-        let step = Step { office, ticket, state: &state, revision: summary.revision };
+        let step = Step { client, ticket, state: &state, revision: summary.revision };
         match step.take(summary.stage(), summary.kind()).await {
             Ok(answer) => {
                 walked.commands += 1;
                 position = answer.position;
             }
-            Err(CallError::Refused(status)) if status.code() == tonic::Code::Aborted => {
+            Err(WalkError::Call(ClientError::Refused(refusal))) if refusal.code == Code::Aborted => {
                 // Somebody else, a reaction perhaps, was faster: look again.
                 walked.refused += 1;
             }
             Err(error) => return Err(error),
         }
     }
-    let state = office.ticket(ticket, &position).await?;
-    Err(CallError::Stuck {
+    let state = client.ticket(ticket, &position).await?;
+    Err(WalkError::Stuck {
         ticket: ticket.to_owned(),
         stage: state.summary.clone().unwrap_or_default().stage().as_str_name().to_owned(),
         missing: state.missing.join(", "),
@@ -57,20 +81,20 @@ pub async fn walk(office: &Office, ticket: &str) -> Result<Walked, CallError> {
 }
 
 struct Step<'a> {
-    office: &'a Office,
+    client: &'a Client,
     ticket: &'a str,
     state: &'a api::Ticket,
     revision: u64,
 }
 
-type Taken = Result<api::CommandResponse, CallError>;
+type Taken = Result<api::CommandResponse, WalkError>;
 
 /// A request with its envelope filled in.
 macro_rules! ask {
     ($step:expr, $what:literal, $message:ident { $($field:ident: $value:expr),* $(,)? }) => {
         api::$message {
             ticket_id: $step.ticket.to_owned(),
-            command_id: step_id($step.ticket, $step.revision, $what),
+            command_id: step_command_id($step.ticket, $step.revision, $what),
             expected_revision: Some($step.revision),
             $($field: $value),*
         }
@@ -99,8 +123,8 @@ impl Step<'_> {
         }
     }
 
-    fn stuck(&self, stage: &str) -> CallError {
-        CallError::Stuck {
+    fn stuck(&self, stage: &str) -> WalkError {
+        WalkError::Stuck {
             ticket: self.ticket.to_owned(),
             stage: stage.to_owned(),
             missing: self.state.missing.join(", "),
@@ -109,7 +133,7 @@ impl Step<'_> {
 
     async fn resume(&self, _pause: &api::PauseView) -> Taken {
         let request = ask!(self, "resume", ResumeRequest {});
-        Ok(self.office.dispatch_desk()?.resume(request).await?.into_inner())
+        Ok(self.client.dispatch_desk()?.resume(request).await?.into_inner())
     }
 
     async fn investigate(&self, kind: TicketKind) -> Taken {
@@ -129,7 +153,7 @@ impl Step<'_> {
                 units: Vec::new(),
             }
         );
-        Ok(self.office.investigation()?.investigate(request).await?.into_inner())
+        Ok(self.client.investigation()?.investigate(request).await?.into_inner())
     }
 
     /// The unit that a category's cases go to.
@@ -152,7 +176,7 @@ impl Step<'_> {
             due: None,
         };
         let request = ask!(self, "dispatch", DispatchRequest { orders: vec![order] });
-        Ok(self.office.dispatch()?.dispatch(request).await?.into_inner())
+        Ok(self.client.dispatch()?.dispatch(request).await?.into_inner())
     }
 
     async fn reply(&self, kind: TicketKind) -> Taken {
@@ -170,10 +194,10 @@ impl Step<'_> {
                     "refuse-return",
                     RefuseReturnRequest { order: order.order, reason: "属于该单位职责".into() }
                 );
-                match self.office.dispatch()?.refuse_return(request).await {
+                match self.client.dispatch()?.refuse_return(request).await {
                     Ok(answer) => Ok(answer.into_inner()),
                     // The round's third return is a supervisor's to decide.
-                    Err(status) if status.code() == tonic::Code::PermissionDenied => {
+                    Err(status) if status.code() == Code::PermissionDenied => {
                         let request = ask!(
                             self,
                             "third-return",
@@ -184,7 +208,7 @@ impl Step<'_> {
                                 replacement: None,
                             }
                         );
-                        let mut supervisor = self.office.supervisor(&order.unit)?;
+                        let mut supervisor = self.client.supervisor(&order.unit)?;
                         Ok(supervisor.decide_third_return(request).await?.into_inner())
                     }
                     Err(status) => Err(status.into()),
@@ -192,7 +216,7 @@ impl Step<'_> {
             }
             OrderStatus::Issued => {
                 let request = ask!(self, "accept", AcceptRequest { order: order.order });
-                Ok(self.office.unit(&order.unit)?.accept(request).await?.into_inner())
+                Ok(self.client.unit(&order.unit)?.accept(request).await?.into_inner())
             }
             _ if order.part() == OrderPart::Lead => self.lead_reply(kind, order).await,
             _ => self.answer(order, None).await,
@@ -213,12 +237,12 @@ impl Step<'_> {
                         evidence: None,
                     }
                 );
-                Ok(self.office.fault(&order.unit)?.record_line_test(request).await?.into_inner())
+                Ok(self.client.fault(&order.unit)?.record_line_test(request).await?.into_inner())
             }
             TicketKind::Fault if self.state.service_up_at.is_none() => {
                 let request =
                     ask!(self, "service-up", RecordServiceUpRequest { occurred_at: None, evidence: None });
-                Ok(self.office.fault(&order.unit)?.record_service_up(request).await?.into_inner())
+                Ok(self.client.fault(&order.unit)?.record_service_up(request).await?.into_inner())
             }
             TicketKind::Install if !self.reached(Milestone::Activated) => self.next_milestone().await,
             _ => {
@@ -244,7 +268,7 @@ impl Step<'_> {
                 done_by: vec![format!("{}-tech", order.unit)],
             }
         );
-        Ok(self.office.unit(&order.unit)?.reply(request).await?.into_inner())
+        Ok(self.client.unit(&order.unit)?.reply(request).await?.into_inner())
     }
 
     fn reached(&self, milestone: Milestone) -> bool {
@@ -267,7 +291,7 @@ impl Step<'_> {
             "milestone",
             ReachMilestoneRequest { milestone: next.into(), occurred_at: None, evidence: None }
         );
-        Ok(self.office.install("line-crew")?.reach_milestone(request).await?.into_inner())
+        Ok(self.client.install("line-crew")?.reach_milestone(request).await?.into_inner())
     }
 
     async fn feedback(&self) -> Taken {
@@ -281,7 +305,7 @@ impl Step<'_> {
                 investigate_again: false,
             }
         );
-        Ok(self.office.feedback()?.record_feedback(request).await?.into_inner())
+        Ok(self.client.feedback()?.record_feedback(request).await?.into_inner())
     }
 
     async fn inspect(&self) -> Taken {
@@ -296,7 +320,7 @@ impl Step<'_> {
                 "no-measure",
                 DeclareNoMeasureNeededRequest { reason: "个例，无需专项改进".into() }
             );
-            return Ok(self.office.unit(&lead.unit)?.declare_no_measure_needed(request).await?.into_inner());
+            return Ok(self.client.unit(&lead.unit)?.declare_no_measure_needed(request).await?.into_inner());
         }
         let judged = [Gate::CauseKnown, Gate::ProblemSolved, Gate::ServiceImproved];
         let judgement = |gate: Gate| api::Judgement {
@@ -309,7 +333,7 @@ impl Step<'_> {
             "inspect",
             InspectRequest { judgements: judged.into_iter().map(judgement).collect(), units: Vec::new() }
         );
-        Ok(self.office.inspection()?.inspect(request).await?.into_inner())
+        Ok(self.client.inspection()?.inspect(request).await?.into_inner())
     }
 
     async fn report(&self) -> Taken {
@@ -330,7 +354,7 @@ impl Step<'_> {
                     reference: format!("回执-{number}-{}", self.revision),
                 }
             );
-            return Ok(self.office.desk()?.record_receipt(request).await?.into_inner());
+            return Ok(self.client.desk()?.record_receipt(request).await?.into_inner());
         }
         let request = ask!(
             self,
@@ -341,7 +365,7 @@ impl Step<'_> {
                 reference: format!("上报-{}", self.revision),
             }
         );
-        Ok(self.office.reporting()?.report(request).await?.into_inner())
+        Ok(self.client.reporting()?.report(request).await?.into_inner())
     }
 
     async fn assess(&self) -> Taken {
@@ -362,7 +386,7 @@ impl Step<'_> {
             });
         }
         let request = ask!(self, "assess", AssessRequest { verdicts: verdicts, confirmed: confirmed });
-        Ok(self.office.assessment()?.assess(request).await?.into_inner())
+        Ok(self.client.assessment()?.assess(request).await?.into_inner())
     }
 
     async fn close(&self) -> Taken {
@@ -374,7 +398,7 @@ impl Step<'_> {
                     measure: measure.measure, evidence: "现场照片与验收单".into()
                 }
             );
-            return Ok(self.office.unit(&measure.owner)?.carry_out_measure(request).await?.into_inner());
+            return Ok(self.client.unit(&measure.owner)?.carry_out_measure(request).await?.into_inner());
         }
         for verdict in &self.state.verdicts {
             match verdict.status() {
@@ -382,7 +406,7 @@ impl Step<'_> {
                     let request =
                         ask!(self, "accept-verdict", AcceptVerdictRequest { verdict: verdict.verdict });
                     return Ok(self
-                        .office
+                        .client
                         .answerable(&verdict.unit)?
                         .accept_verdict(request)
                         .await?
@@ -399,13 +423,13 @@ impl Step<'_> {
                             payroll_reference: format!("工资单-{}", self.revision),
                         }
                     );
-                    return Ok(self.office.assessment()?.carry_out_penalty(request).await?.into_inner());
+                    return Ok(self.client.assessment()?.carry_out_penalty(request).await?.into_inner());
                 }
                 _ => {}
             }
         }
         if let Some(due) = self.state.dues.iter().find(|due| !due.settled) {
-            let mut assessment = self.office.assessment()?;
+            let mut assessment = self.client.assessment()?;
             if due.approved {
                 let request = ask!(
                     self,
@@ -422,7 +446,7 @@ impl Step<'_> {
             return Ok(assessment.approve_due(request).await?.into_inner());
         }
         let request = ask!(self, "close", CloseRequest {});
-        Ok(self.office.assessment()?.close(request).await?.into_inner())
+        Ok(self.client.assessment()?.close(request).await?.into_inner())
     }
 }
 

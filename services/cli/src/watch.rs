@@ -1,24 +1,16 @@
 //! `duban watch`: follows a server's events, and goes on where it was after whatever comes between.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use duban_proto::api::v1::stream_service_client::StreamServiceClient;
-use duban_proto::api::v1::subscribe_request::From;
-use duban_proto::api::v1::{SlaFilter, StreamFilter, StreamNews, SubscribeRequest, SubscribeResponse};
+use duban_client::{Client, Interruption, StartAt, Subscription, Tokens};
+use duban_proto::api::v1::{SlaFilter, StreamFilter, StreamNews, SubscribeResponse};
 use duban_proto::event::v1::{Event, TicketKind};
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use tonic::{Code, Streaming};
 
-use crate::args::Output;
-use crate::departments::{Authed, CallError, Office, Tokens};
+use crate::args::{Output, Server};
 use crate::failure::{Done, Failure};
 use crate::{data, output};
-
-/// Between two tries to reach the server.
-const RETRY_FIRST: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -26,12 +18,8 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
     after_help = "Examples:\n  duban watch --tokens ./tokens\n  duban watch --tokens ./tokens --from start --until-caught-up --output json\n  duban watch --tokens ./tokens --sla breaches --token-file ./breaches.token\n  duban watch --tokens ./tokens --kind fault --type clock. --unit line-crew\n\nIt follows until it is stopped, and comes back by itself when the connection breaks: no event is lost, none comes twice.\nWith --token-file it also goes on there after it was stopped; the file is written after the events were.\nJSON: one event a line, as it is published."
 )]
 pub(crate) struct Args {
-    /// Where the server answers
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7110")]
-    server: String,
-    /// Who asks: a file with `ROLE UNIT TOKEN` lines
-    #[arg(long, value_name = "FILE")]
-    tokens: PathBuf,
+    #[command(flatten)]
+    server: Server,
     /// Which of them
     #[arg(long, value_name = "ROLE", default_value = "monitor")]
     role: String,
@@ -103,7 +91,7 @@ struct TokenFile {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let tokens = Tokens::read(&args.tokens).map_err(Failure::misuse)?;
+    let tokens = args.server.tokens().map_err(Failure::misuse)?;
     data::runtime()?.block_on(async {
         tokio::select! {
             watched = watch(args, tokens, output) => watched,
@@ -114,85 +102,58 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
 }
 
 async fn watch(args: &Args, tokens: Tokens, output: Output) -> Result<Done, Failure> {
-    let filter = filter(args);
-    let mut from = begin(args)?;
+    let start_at = begin(args)?;
+    let options = args.server.options();
+    // Who goes on after a token waits for a server that is not there yet.
+    let options = if matches!(start_at, StartAt::Token(_)) { options.lazy() } else { options };
+    let client = Client::connect(&options, tokens).await.map_err(Failure::misuse)?;
+    let stream = Subscription::new(&client, &args.role, &args.as_unit, start_at).map_err(Failure::misuse)?;
+    let mut stream = stream.filter(filter(args)).on_interruption(|Interruption { why, again_after }| {
+        eprintln!("duban: {why}; trying again in {} ms", again_after.as_millis());
+    });
+    let mut asked = false;
     let mut shown = 0;
-    let mut pause = RETRY_FIRST;
     loop {
-        let mut stream = match open(args, tokens.clone(), &filter, &from).await {
-            Ok(stream) => stream,
-            Err(CallError::Refused(status)) if passes(status.code()) => {
-                wait(&mut pause, status.message()).await;
-                continue;
-            }
-            Err(error @ CallError::Connect { .. }) if shown > 0 || matches!(from, From::Token(_)) => {
-                wait(&mut pause, &error.to_string()).await;
-                continue;
-            }
-            Err(error) => return Err(Failure::misuse(error)),
-        };
-        loop {
-            let message = match stream.message().await {
-                Ok(Some(message)) => message,
-                Ok(None) => break,
-                Err(status) if passes(status.code()) => {
-                    wait(&mut pause, status.message()).await;
-                    break;
-                }
-                Err(status) => return Err(Failure::broken(CallError::from(status))),
-            };
-            pause = RETRY_FIRST;
-            let SubscribeResponse { events, token, news } = message;
-            for event in &events {
-                if args.limit.is_some_and(|limit| shown >= limit) {
-                    return Ok(Done::Ok);
-                }
-                show(event, output)?;
-                shown += 1;
-            }
-            if let Some(file) = &args.token_file {
-                keep(file, &token)?;
-            }
-            from = From::Token(token);
-            let news = StreamNews::try_from(news).unwrap_or_default();
-            if news == StreamNews::FellBehind {
-                eprintln!("duban: events come faster than they are read here; none is lost");
-            }
-            let enough = args.limit.is_some_and(|limit| shown >= limit);
-            if enough || args.until_caught_up && news == StreamNews::CaughtUp {
+        let message = stream.message().await.map_err(|error| {
+            // What is refused at once was asked for wrongly.
+            if asked { Failure::broken(error) } else { Failure::misuse(error) }
+        })?;
+        asked = true;
+        let news = message.news();
+        let SubscribeResponse { events, token, .. } = message;
+        for event in &events {
+            if args.limit.is_some_and(|limit| shown >= limit) {
                 return Ok(Done::Ok);
             }
+            show(event, output)?;
+            shown += 1;
+        }
+        if let Some(file) = &args.token_file {
+            keep(file, &token)?;
+        }
+        if news == StreamNews::FellBehind {
+            eprintln!("duban: events come faster than they are read here; none is lost");
+        }
+        let enough = args.limit.is_some_and(|limit| shown >= limit);
+        if enough || args.until_caught_up && news == StreamNews::CaughtUp {
+            return Ok(Done::Ok);
         }
     }
 }
 
-/// Whether the same may work a little later.
-fn passes(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::ResourceExhausted | Code::Internal
-    )
-}
-
-async fn wait(pause: &mut Duration, why: &str) {
-    eprintln!("duban: {why}; trying again in {} ms", pause.as_millis());
-    tokio::time::sleep(*pause).await;
-    *pause = (*pause * 2).min(RETRY_MAX);
-}
-
-fn begin(args: &Args) -> Result<From, Failure> {
+fn begin(args: &Args) -> Result<StartAt, Failure> {
     if let Some(file) = &args.token_file {
         match std::fs::read_to_string(file) {
-            Ok(token) if !token.trim().is_empty() => return Ok(From::Token(token.trim().to_owned())),
+            Ok(token) if !token.trim().is_empty() => return Ok(StartAt::Token(token.trim().to_owned())),
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => return Err(Failure::misuse(token_file(file, "read", source))),
         }
     }
     Ok(match args.from.as_str() {
-        "start" => From::Start(true),
-        "now" => From::Now(true),
-        token => From::Token(token.to_owned()),
+        "start" => StartAt::Beginning,
+        "now" => StartAt::Now,
+        token => StartAt::Token(token.to_owned()),
     })
 }
 
@@ -205,20 +166,6 @@ fn keep(file: &Path, token: &str) -> Result<(), Failure> {
     let beside = file.with_extension("part");
     let written = std::fs::write(&beside, token).and_then(|()| std::fs::rename(&beside, file));
     written.map_err(|source| Failure::broken(token_file(file, "written", source)))
-}
-
-async fn open(
-    args: &Args,
-    tokens: Tokens,
-    filter: &StreamFilter,
-    from: &From,
-) -> Result<Streaming<SubscribeResponse>, CallError> {
-    let office = Office::connect_for_streams(&args.server, tokens).await?;
-    let mut client: StreamServiceClient<Authed> =
-        StreamServiceClient::new(office.authed(&args.role, &args.as_unit)?);
-    let request =
-        SubscribeRequest { from: Some(from.clone()), filter: Some(filter.clone()), heartbeat: None };
-    Ok(client.subscribe(request).await?.into_inner())
 }
 
 fn filter(args: &Args) -> StreamFilter {

@@ -110,7 +110,7 @@ impl Cluster {
         self.shared.config.nodes
     }
 
-    /// Who leads now.
+    /// TokenHolder leads now.
     #[must_use]
     pub fn leader(&self) -> Option<usize> {
         self.shared.lock().leader

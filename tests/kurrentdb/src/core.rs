@@ -81,7 +81,7 @@ pub(crate) struct Core {
     pub(crate) log: Log,
     pub(crate) members: Vec<Member>,
     pub(crate) leader: Option<usize>,
-    /// Who led last; gossip names it until somebody else does.
+    /// TokenHolder led last; gossip names it until somebody else does.
     pub(crate) led: usize,
     pub(crate) epoch: u64,
     pub(crate) committed: usize,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use duban_tests::badges::Badges;
+use duban_client::Tokens;
 use duban_tests::load::load;
 use duban_tests::outside::Served;
 
@@ -34,14 +34,21 @@ struct Arguments {
 async fn main() {
     let arguments = Arguments::parse();
     let measured = if let (Some(url), Some(tokens)) = (&arguments.server, &arguments.tokens) {
-        load(url, &Badges::read(tokens), arguments.clients, arguments.seconds, &arguments.name).await
+        load(
+            url,
+            &Tokens::read(tokens).expect("the token file can be read"),
+            arguments.clients,
+            arguments.seconds,
+            &arguments.name,
+        )
+        .await
     } else {
         let beside =
             std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
         let binary = arguments.duban.unwrap_or(beside);
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         let served = Served::start(&binary, directory.path()).await;
-        load(&served.url, &served.badges(), arguments.clients, arguments.seconds, &arguments.name).await
+        load(&served.url, &served.tokens(), arguments.clients, arguments.seconds, &arguments.name).await
     };
     println!("{}", serde_json::to_string(&measured).expect("a measurement is JSON"));
 }

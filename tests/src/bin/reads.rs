@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     let beside = std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
     let directory = tempfile::tempdir().expect("there is room for temporary files");
     let served = Served::start(&arguments.duban.unwrap_or(beside), directory.path()).await;
-    let reads = read_own_writes(&served.url, &served.badges(), arguments.writes, arguments.clients).await;
+    let reads = read_own_writes(&served.url, &served.tokens(), arguments.writes, arguments.clients).await;
     println!("{}", serde_json::to_string(&reads).expect("a measurement is JSON"));
     if reads.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

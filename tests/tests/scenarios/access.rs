@@ -1,12 +1,13 @@
-//! Who may call what, asked over real connections: every method by every role, no token, somebody else's token.
+//! TokenHolder may call what, asked over real connections: every method by every role, no token, somebody else's token.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use duban_client::Refusal;
+use duban_client::TokenHolder;
 use duban_proto::event::v1::{Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::inside::{Inside, ROLES};
-use duban_tests::refusal::{Refusal, refused};
+use duban_tests::refusal::refused;
 use duban_tests::script::Case;
 use duban_tests::wire::PACKAGE;
 use tonic::Code;
@@ -152,7 +153,7 @@ async fn every_method_lets_in_the_roles_that_the_domain_names_and_no_other() {
     for (method, roles) in &may {
         for (role, unit) in ROLES {
             // An empty request is never carried out: whoever is let in is told that an id is missing.
-            let token = inside.badge(&Who::new(role, unit));
+            let token = inside.token(&TokenHolder::new(role, unit));
             let answer = wire.call(method, Some(token), Vec::new()).await;
             let what = format!("{method} by {role}");
             if roles.contains(role) {
@@ -175,12 +176,12 @@ async fn every_method_lets_in_the_roles_that_the_domain_names_and_no_other() {
 async fn nobody_is_let_in_without_a_token_that_proves_somebody() {
     let inside = Inside::start().await;
     let wire = inside.wire().await;
-    let desk = inside.badge(&Who::new("desk", "desk")).to_owned();
+    let desk = inside.token(&TokenHolder::new("desk", "desk")).to_owned();
     let (head, signature) = desk.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let forged = format!("{head}.{first}{}", &signature[1..]);
     let strangers = Inside::start().await;
-    let foreign = strangers.badge(&Who::new("desk", "desk")).to_owned();
+    let foreign = strangers.token(&TokenHolder::new("desk", "desk")).to_owned();
     let bad = [
         (None, "TOKEN_MISSING"),
         (Some(String::new()), "TOKEN_MALFORMED"),
@@ -206,7 +207,7 @@ async fn nobody_is_let_in_without_a_token_that_proves_somebody() {
 async fn a_unit_touches_its_own_orders_and_verdicts_only() {
     let inside = Inside::start().await;
     let wire = inside.wire().await;
-    let wrong = Who::unit("transmission");
+    let wrong = TokenHolder::unit("transmission");
     let mut case = Case::new("own-unit", TicketKind::Fault);
     case.bring_to(&wire, Stage::Reply).await;
     let before = case.state(&wire).await.unwrap();

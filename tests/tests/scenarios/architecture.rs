@@ -30,6 +30,7 @@ fn dependencies_point_one_way() {
         ("duban-log", &[]),
         ("duban-vault", &["duban-aggregates", "duban-log"]),
         ("duban-fake-kurrentdb", &[]),
+        ("duban-client", &["duban-proto"]),
         ("duban-codec", &["duban-proto", "duban-aggregates"]),
         ("duban-projections", &["duban-proto", "duban-aggregates", "duban-codec", "duban-log"]),
         (

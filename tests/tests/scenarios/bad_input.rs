@@ -1,11 +1,12 @@
 //! Whatever is wrong with a request is named by its field, and nothing is written.
 
+use duban_client::Refusal;
+use duban_client::TokenHolder;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::inside::Inside;
-use duban_tests::refusal::{Refusal, refused};
+use duban_tests::refusal::refused;
 use duban_tests::script::{Case, id};
 use duban_tests::wire::{Sent, Wire};
 use prost::Message;
@@ -25,7 +26,7 @@ async fn all_refused(inside: &Inside, wire: &Wire, bad: Vec<Bad>) {
         let refusal = refused(wire.send(&sent).await, &what);
         assert_eq!(refusal.code, Code::InvalidArgument, "{what}: {refusal:?}");
         assert_eq!(refusal.reason, "INVALID_FIELD", "{what}: {refusal:?}");
-        assert!(refusal.fields.iter().any(|named| named == field), "{what}: {refusal:?}");
+        assert!(refusal.field_names().contains(&field), "{what}: {refusal:?}");
         assert!(
             !refusal.message.is_empty() && refusal.message.len() < 2_000,
             "{what}: {} bytes",
@@ -49,7 +50,7 @@ fn take_in_of(
     let command = case.next_id();
     let mut request = c::take_in_request(&case, &command);
     edit(&mut request);
-    let sent = case.sent("DeskService/TakeIn", Who::new("desk", "desk"), &command, &request);
+    let sent = case.sent("DeskService/TakeIn", TokenHolder::new("desk", "desk"), &command, &request);
     (field, sent)
 }
 
@@ -148,7 +149,7 @@ async fn several_wrong_fields_are_named_together() {
     });
     let refusal = refused(wire.send(&sent).await, "a request with bad fields");
     for field in ["kind", "description", "customer.tier"] {
-        assert!(refusal.fields.iter().any(|named| named == field), "{field}: {refusal:?}");
+        assert!(refusal.field_names().contains(&field), "{field}: {refusal:?}");
     }
     inside.stop().await;
 }
@@ -196,7 +197,7 @@ async fn ids_that_are_missing_or_no_uuids_are_named_by_every_command() {
                     let mut request = prost_reflect::DynamicMessage::new(input.clone());
                     request.set_field(&command_id, prost_reflect::Value::String(command.to_owned()));
                     request.set_field(&about, prost_reflect::Value::String(subject));
-                    let token = inside.badge(&inside.who(role));
+                    let token = inside.token(&inside.who(role));
                     let refusal =
                         refused(wire.call(&name, Some(token), request.encode_to_vec()).await, &name);
                     if refusal.code == Code::PermissionDenied {
@@ -204,7 +205,7 @@ async fn ids_that_are_missing_or_no_uuids_are_named_by_every_command() {
                     }
                     looked = true;
                     assert_eq!(refusal.code, Code::InvalidArgument, "{name}: {refusal:?}");
-                    assert!(refusal.fields.iter().any(|field| field == wrong), "{name} {wrong}: {refusal:?}");
+                    assert!(refusal.field_names().contains(&wrong), "{name} {wrong}: {refusal:?}");
                 }
             }
             assert!(looked, "somebody may call {name}");
@@ -319,7 +320,7 @@ async fn facts_lie_between_the_intake_and_now_and_earlier_ones_bring_evidence() 
             occurred_at: Some(occurred_at),
             evidence: evidence.map(str::to_owned),
         };
-        case.sent("FaultService/RecordLineTest", Who::unit(case.lead()), &command, &request)
+        case.sent("FaultService/RecordLineTest", TokenHolder::unit(case.lead()), &command, &request)
     };
     let bad = vec![
         ("occurred_at", test(&mut case, later(&inside, 1), Some("表"))),
@@ -339,7 +340,7 @@ async fn lists_and_texts_of_later_commands_are_checked_too() {
     let mut case = Case::new("bad-later", TicketKind::Complaint);
     case.bring_to(&wire, Stage::Reply).await;
     case.done(&wire, c::accept).await;
-    let lead = Who::unit(case.lead());
+    let lead = TokenHolder::unit(case.lead());
     let usual = |case: &mut Case| api::ReplyRequest {
         ticket_id: case.ticket.clone(),
         command_id: case.next_id(),
@@ -413,10 +414,7 @@ async fn odd_characters_are_kept_exactly_or_refused_by_name() {
         }
         Err(status) => {
             let refusal = Refusal::from(&status);
-            assert_eq!(
-                (refusal.code, refusal.fields.as_slice()),
-                (Code::InvalidArgument, &["description".to_owned()][..])
-            );
+            assert_eq!((refusal.code, refusal.field_names()), (Code::InvalidArgument, vec!["description"]));
         }
     }
     inside.stop().await;
@@ -427,7 +425,7 @@ async fn bytes_that_are_no_message_and_text_that_is_no_utf8_are_the_callers_mist
     let inside = Inside::start().await;
     let wire = inside.wire().await;
     let size = inside.size().await;
-    let desk = inside.badge(&inside.who("desk")).to_owned();
+    let desk = inside.token(&inside.who("desk")).to_owned();
     let (_, usual) = take_in("no-utf8", "", |request| request.description = "MARK".into());
     let mut broken = usual.body.clone();
     let at = broken.windows(4).position(|window| window == b"MARK").unwrap();
@@ -490,9 +488,9 @@ async fn reads_name_their_bad_fields() {
         ("page_token", "HistoryService/ListEvents", events(&answer.ticket_id, "garbage").encode_to_vec()),
     ];
     for (field, method, body) in bad {
-        let refusal = refused(wire.call(method, Some(inside.badge(&desk)), body).await, method);
+        let refusal = refused(wire.call(method, Some(inside.token(&desk)), body).await, method);
         assert_eq!(refusal.code, Code::InvalidArgument, "{method} {field}: {refusal:?}");
-        assert_eq!(refusal.fields, [field], "{method}: {refusal:?}");
+        assert_eq!(refusal.field_names(), [field], "{method}: {refusal:?}");
     }
     inside.stop().await;
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use duban_client::TokenHolder;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories::tickets_that;
 use duban_tests::inside::Inside;
@@ -54,14 +54,19 @@ fn from_12315(case: &mut Case) -> duban_tests::wire::Sent {
         district: "乡下区".into(),
         rural: true,
     });
-    case.sent("DeskService/TakeIn", Who::new("desk", "desk"), &command, &request)
+    case.sent("DeskService/TakeIn", TokenHolder::new("desk", "desk"), &command, &request)
 }
 
-fn desk() -> Who {
-    Who::new("desk", "desk")
+fn desk() -> TokenHolder {
+    TokenHolder::new("desk", "desk")
 }
 
-async fn board<A: Message + Default>(wire: &Wire, method: &str, who: &Who, request: &impl Message) -> A {
+async fn board<A: Message + Default>(
+    wire: &Wire,
+    method: &str,
+    who: &TokenHolder,
+    request: &impl Message,
+) -> A {
     let method = format!("BoardService/{method}");
     wire.ask(&method, who, request).await.unwrap_or_else(|status| panic!("{method}: {status:?}"))
 }
@@ -130,7 +135,7 @@ async fn lists_are_filtered_by_everything_that_the_domain_names() {
 
     let phone = api::TicketFilter { phone: Some(c::phone(fault)), ..f() };
     let request = api::ListTicketsRequest { filter: Some(phone), ..Default::default() };
-    let monitor = inside.badge(&inside.who("monitor")).to_owned();
+    let monitor = inside.token(&inside.who("monitor")).to_owned();
     let asked = wire.call("HistoryService/ListTickets", Some(&monitor), request.encode_to_vec()).await;
     let refusal = refused(asked, "a phone number");
     assert_eq!(
@@ -212,10 +217,10 @@ async fn worklists_custody_the_chain_and_the_counts_say_the_same() {
         min_position: fault.position(),
         ..Default::default()
     };
-    let member = Who::unit("access-network");
+    let member = TokenHolder::unit("access-network");
     let list: api::GetWorklistResponse = board(&wire, "GetWorklist", &member, &request).await;
     assert!(list.items.is_empty(), "it replied");
-    let other = Who::unit("transmission");
+    let other = TokenHolder::unit("transmission");
     let asked = wire.ask::<api::GetWorklistResponse>("BoardService/GetWorklist", &other, &request).await;
     assert_eq!(refused(asked, "another unit's worklist").reason, "NOT_YOURS");
     inside.stop().await;
@@ -274,7 +279,7 @@ fn names(paths: &[PathBuf]) -> Vec<&str> {
 }
 
 async fn projections(wire: &Wire) -> Vec<api::ProjectionView> {
-    let auditor = Who::new("auditor", "audit");
+    let auditor = TokenHolder::new("auditor", "audit");
     let listed: api::ListProjectionsResponse =
         board(wire, "ListProjections", &auditor, &api::ListProjectionsRequest {}).await;
     listed.projections
@@ -332,7 +337,7 @@ async fn read_models_that_are_deleted_or_damaged_while_the_server_is_down_heal_b
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_with_the_position_of_a_write_shows_it() {
     let inside = Inside::start().await;
-    let reads = read_own_writes(&inside.url(), inside.badges(), 800, 8).await;
+    let reads = read_own_writes(&inside.url(), inside.tokens(), 800, 8).await;
     assert!(reads.ok, "{reads:?}");
     inside.stop().await;
 }

@@ -7,11 +7,11 @@ use duban_aggregates::ids::{CommandId, HistoryId};
 use duban_aggregates::imported::{Event, Step};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::ticket::stream_event_id;
+use duban_client::TokenHolder;
 use duban_codec::Lineage;
 use duban_log::{Expected, NewEvent, StreamName};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
-use duban_tests::badges::Who;
 use duban_tests::histories::auditor;
 use duban_tests::inside::Inside;
 use duban_tests::refusal::refused;
@@ -72,7 +72,7 @@ async fn table(wire: &Wire, origin: Option<&str>, min_position: &str) -> api::Ge
 
 async fn page(
     wire: &Wire,
-    who: &Who,
+    who: &TokenHolder,
     request: &api::ListDeviationsRequest,
 ) -> Result<api::ListDeviationsResponse, Status> {
     wire.ask("AuditService/ListDeviations", who, request).await
@@ -144,7 +144,7 @@ async fn every_history_is_in_one_pattern_and_whoever_deviates_is_listed_with_the
     for (field, request) in bad {
         let refusal = refused(page(&wire, &auditor(), &request).await, field);
         assert_eq!(refusal.code, Code::InvalidArgument, "{field}");
-        assert!(refusal.fields.contains(&field.to_owned()), "{field}: {refusal:?}");
+        assert!(refusal.field_names().contains(&field), "{field}: {refusal:?}");
     }
 
     // It is one of the read models: there after a restart, and built anew when it is gone.

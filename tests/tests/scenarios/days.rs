@@ -5,12 +5,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use duban_aggregates::office::Event;
+use duban_client::TokenHolder;
 use duban_proto::api::v1::stream_service_client::StreamServiceClient;
 use duban_proto::api::v1::subscribe_request::From;
 use duban_proto::api::v1::{StreamFilter, StreamNews, SubscribeRequest};
 use duban_proto::event::v1::event::Payload;
 use duban_proto::event::v1::{self as pb, Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
 use duban_vault::public_key::PublicKey;
@@ -23,13 +23,13 @@ use super::binary;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Everything of the office's stream that there is, as a subscriber gets it.
-async fn office(inside: &Inside, who: &Who) -> Result<Vec<pb::Event>, Status> {
+async fn office(inside: &Inside, who: &TokenHolder) -> Result<Vec<pb::Event>, Status> {
     let mut client =
         StreamServiceClient::connect(inside.url()).await.expect("a server that is ready answers");
     let filter = Some(StreamFilter { types: vec!["office.day_closed.v1".into()], ..Default::default() });
     let mut request =
         Request::new(SubscribeRequest { from: Some(From::Start(true)), filter, heartbeat: None });
-    let bearer = format!("Bearer {}", inside.badge(who)).parse().expect("a token is plain ASCII");
+    let bearer = format!("Bearer {}", inside.token(who)).parse().expect("a token is plain ASCII");
     request.metadata_mut().insert("authorization", bearer);
     let mut stream = client.subscribe(request).await?.into_inner();
     let mut events = Vec::new();
@@ -96,7 +96,7 @@ async fn days_are_closed_at_midnight_and_after_downtime_and_their_heads_hold_the
         let refused = office(&inside, &inside.who(role)).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
     }
-    let unit = office(&inside, &Who::unit("access-network")).await.unwrap();
+    let unit = office(&inside, &TokenHolder::unit("access-network")).await.unwrap();
     assert_eq!(unit, [], "it is about no order of theirs");
 
     // What the subscriber kept is held against the log, beside the server.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use duban_aggregates::ids::CustomerId;
 use duban_aggregates::sealed::Sealed;
+use duban_client::TokenHolder;
 use duban_codec::Wire as _;
 use duban_log::Reader;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories;
 use duban_tests::inside::Inside;
@@ -108,8 +108,8 @@ fn wrapped_key(data: &Path, customer: Uuid) -> Vec<u8> {
     record.expect("the customer has a key")[40..100].to_vec()
 }
 
-fn desk() -> Who {
-    Who::new("desk", "desk")
+fn desk() -> TokenHolder {
+    TokenHolder::new("desk", "desk")
 }
 
 async fn ticket(wire: &Wire, id: &str) -> api::Ticket {
@@ -150,9 +150,7 @@ impl Scene {
         let wire = inside.wire().await;
         let elsewhere = tempfile::tempdir().expect("there is room for temporary files");
         let tokens = elsewhere.path().join("tokens");
-        let badges = inside.badges();
-        let line = |who: &Who| format!("{} {} {}\n", who.role, who.unit, badges.get(who));
-        std::fs::write(&tokens, badges.holders().map(line).collect::<String>()).expect("tokens are written");
+        inside.tokens().write(&tokens).expect("tokens are written");
         Self { inside, wire, elsewhere, tokens }
     }
 

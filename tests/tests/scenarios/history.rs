@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use duban_aggregates::ids::EventId;
+use duban_client::{TokenHolder, Tokens};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Stage, TicketKind};
-use duban_tests::badges::{Badges, Who};
 use duban_tests::commands as c;
 use duban_tests::histories::{self, auditor};
 use duban_tests::inside::Inside;
@@ -52,9 +52,8 @@ fn text(path: &Path) -> &str {
 }
 
 /// A token file as the command line reads it.
-fn tokens(badges: &Badges, path: &Path) {
-    let line = |who: &Who| format!("{} {} {}\n", who.role, who.unit, badges.get(who));
-    std::fs::write(path, badges.holders().map(line).collect::<String>()).expect("it is written");
+fn keep(tokens: &Tokens, path: &Path) {
+    tokens.write(path).expect("it is written");
 }
 
 async fn ask<A: Message + Default>(wire: &Wire, method: &str, request: &impl Message) -> Result<A, Status> {
@@ -85,7 +84,7 @@ async fn a_directory_and_a_server_tell_the_same_past_and_its_custody_adds_up_to_
     inside.size().await;
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("tokens");
-    tokens(inside.badges(), &file);
+    keep(inside.tokens(), &file);
     let (data, url) = (inside.directory().join("data"), inside.url());
     let here = ["--data", text(&data)];
     let there = ["--server", &url, "--tokens", text(&file)];
@@ -199,12 +198,9 @@ async fn two_moments_are_compared_in_words_fields_and_events() {
     let backwards = request(revision(3), revision(2));
     let backwards = ask::<api::DiffTicketResponse>(&wire, "DiffTicket", &backwards).await;
     let backwards = refused(backwards, "a difference backwards");
-    assert_eq!(
-        (backwards.code, backwards.fields.as_slice()),
-        (Code::InvalidArgument, &["from".to_owned()][..])
-    );
+    assert_eq!((backwards.code, backwards.field_names()), (Code::InvalidArgument, vec!["from"]));
     let none = ask::<api::DiffTicketResponse>(&wire, "DiffTicket", &request(None, None)).await;
-    assert_eq!(refused(none, "a difference from nowhere").fields, ["from"]);
+    assert_eq!(refused(none, "a difference from nowhere").field_names(), ["from"]);
 
     // The command line says the same beside the server.
     inside.size().await;
@@ -237,7 +233,7 @@ fn at_fault(case: &mut Case, points: u32, because: Vec<String>) -> Sent {
         verdicts: vec![api::NewVerdict { unit, finding: Some(api::Finding { finding: Some(finding) }) }],
         ..Default::default()
     };
-    case.sent("AssessmentService/Assess", Who::new("assessment", "assessment"), &command, &request)
+    case.sent("AssessmentService/Assess", TokenHolder::new("assessment", "assessment"), &command, &request)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -381,7 +377,7 @@ async fn an_auditors_finding_is_an_event_that_histories_show_and_a_supervisor_re
     assert_eq!(told.last().unwrap()["state"]["open_finding"], event.id);
     assert!(told[told.len() - 2].to_string().contains("录音与答复不符"));
 
-    let reopen = |case: &mut Case, who: Who| {
+    let reopen = |case: &mut Case, who: TokenHolder| {
         let command = case.next_id();
         let request = api::ReopenRequest {
             ticket_id: case.ticket.clone(),
@@ -392,9 +388,9 @@ async fn an_auditors_finding_is_an_event_that_histories_show_and_a_supervisor_re
         };
         case.sent("DeskService/Reopen", who, &command, &request)
     };
-    let desk = reopen(&mut case, Who::new("desk", "desk"));
+    let desk = reopen(&mut case, TokenHolder::new("desk", "desk"));
     assert_eq!(refused(wire.send(&desk).await, "the desk's reopening").code, Code::PermissionDenied);
-    let supervisor = reopen(&mut case, Who::new("supervisor", "supervision"));
+    let supervisor = reopen(&mut case, TokenHolder::new("supervisor", "supervision"));
     let answer = wire.send(&supervisor).await.expect("a supervisor reopens on it");
     let request = api::GetTicketRequest {
         ticket_id: case.ticket.clone(),
@@ -413,7 +409,7 @@ async fn replay_holds_every_row_of_the_live_read_models_against_a_new_fold() {
     inside.size().await;
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("tokens");
-    tokens(inside.badges(), &file);
+    keep(inside.tokens(), &file);
     let (data, url) = (inside.directory().join("data"), inside.url());
 
     // Beside the server its store is not ours to open; its lists are compared instead.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use duban::departments::Office;
 use duban::drive::drive;
+use duban_client::{Client, ConnectOptions};
 use duban_proto::api::v1::TicketState;
 use duban_tests::histories;
 use duban_tests::outside::{Did, Served, data, run};
@@ -211,7 +211,7 @@ async fn imported_complaints_are_driven_to_certificates_with_five_gates_that_a_r
     assert_eq!(numbers(&imported), [count, count, 0, 0], "{imported:?}");
 
     let mut served = Served::start(binary(), directory.path()).await;
-    let office = Office::connect(&served.url, served.badges().tokens()).await.unwrap();
+    let office = Client::connect(&ConnectOptions::new(&served.url), served.tokens()).await.unwrap();
     let driven = drive(&office, None, |_, _| {}).await.unwrap();
     assert_eq!(driven.stuck, Vec::<String>::new());
     assert_eq!((driven.tickets, driven.closed), (count, count), "{driven:?}");

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use duban_client::TokenHolder;
 use duban_engine::rules::PolicyConfig;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::event::Payload;
 use duban_proto::event::v1::{self as ev, ClockKind, Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories;
 use duban_tests::inside::Inside;
@@ -178,8 +178,8 @@ async fn on_emergency(
     body: Vec<u8>,
 ) -> api::EmergencyCommandResponse {
     let (ticket, command) = (emergency.to_string(), command.to_string());
-    let sent = Sent { method, who: Who::new("supervisor", "supervision"), ticket, command, body };
-    let token = wire.badges().get(&sent.who).to_owned();
+    let sent = Sent { method, who: TokenHolder::new("supervisor", "supervision"), ticket, command, body };
+    let token = wire.token(&sent.who).to_owned();
     let answer = wire.call(sent.method, Some(token.as_str()), sent.body).await.expect("a supervisor may");
     api::EmergencyCommandResponse::decode(answer.as_slice()).expect("an answer")
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use duban_client::Refusal;
+use duban_client::TokenHolder;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories;
 use duban_tests::inside::Inside;
-use duban_tests::refusal::{Refusal, refused};
+use duban_tests::refusal::refused;
 use duban_tests::script::{Case, id};
 use futures::future::join_all;
 use tonic::Code;
@@ -79,7 +80,7 @@ async fn the_same_id_on_another_request_is_refused_by_its_field() {
     for sent in [same_method, other_method] {
         let refusal = refused(wire.send(&sent).await, sent.method);
         assert_eq!(refusal.code, Code::InvalidArgument, "{refusal:?}");
-        assert_eq!(refusal.fields, ["command_id"], "{refusal:?}");
+        assert_eq!(refusal.field_names(), ["command_id"], "{refusal:?}");
     }
     assert_eq!(inside.size().await, size);
     inside.stop().await;
@@ -220,7 +221,7 @@ async fn a_command_that_expects_another_revision_is_aborted_and_told_the_one_now
             expected_revision: Some(revision),
             attachment: Some(c::recording("附件")),
         };
-        case.sent("DeskService/Attach", Who::new("desk", "desk"), &command, &request)
+        case.sent("DeskService/Attach", TokenHolder::new("desk", "desk"), &command, &request)
     };
     for wrong in [0, now - 1, now + 1, u64::MAX] {
         let sent = expecting(&mut case, wrong);

@@ -39,7 +39,7 @@ async fn something_happens(wire: &Wire) -> String {
         };
         let sent = case.sent(
             "DeskService/Withdraw",
-            duban_tests::badges::Who::new("desk", "desk"),
+            duban_client::TokenHolder::new("desk", "desk"),
             &command,
             &request,
         );

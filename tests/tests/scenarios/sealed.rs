@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use duban_client::TokenHolder;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::TicketKind;
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::outside::Served;
 use duban_tests::repository::files;
@@ -64,7 +64,7 @@ pub(super) async fn walked(wire: &Wire) -> Case {
     });
     request.service =
         Some(api::ServiceInput { number: NUMBER.into(), ..request.service.unwrap_or_default() });
-    let sent = case.sent("DeskService/TakeIn", Who::new("desk", "desk"), &command, &request);
+    let sent = case.sent("DeskService/TakeIn", TokenHolder::new("desk", "desk"), &command, &request);
     wire.send(&sent).await.expect("the ticket is taken in");
     for make in way(case.kind).into_iter().flat_map(|(_, commands)| commands) {
         case.done(wire, make).await;
@@ -76,7 +76,8 @@ pub(super) async fn walked(wire: &Wire) -> Case {
         finding: format!("{NAME}反映{DESCRIPTION}"),
     };
     let command = finding.command_id.clone();
-    let sent = case.sent("AuditService/FileFinding", Who::new("auditor", "audit"), &command, &finding);
+    let sent =
+        case.sent("AuditService/FileFinding", TokenHolder::new("auditor", "audit"), &command, &finding);
     wire.send(&sent).await.expect("an auditor files a finding");
     case
 }
@@ -101,7 +102,7 @@ async fn no_name_phone_address_number_or_description_lies_in_the_clear_in_any_fi
     broken.description = DESCRIPTION.into();
     broken.customer =
         Some(api::CustomerInput { name: NAME.into(), phone: PHONE.into(), ..Default::default() });
-    let sent = case.sent("DeskService/TakeIn", Who::new("desk", "desk"), "", &broken);
+    let sent = case.sent("DeskService/TakeIn", TokenHolder::new("desk", "desk"), "", &broken);
     assert!(wire.send(&sent).await.is_err());
     served.kill().await;
 

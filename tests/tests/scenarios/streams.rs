@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use duban::fanout::{self, Plan};
+use duban_client::TokenHolder;
 use duban_log::Filter;
 use duban_proto::api::v1::stream_service_client::StreamServiceClient;
 use duban_proto::api::v1::subscribe_request::From;
 use duban_proto::api::v1::{SlaFilter, StreamFilter, StreamNews, SubscribeRequest, SubscribeResponse};
 use duban_proto::event::v1::{Event, Stage, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 async fn subscribe(
     inside: &Inside,
-    who: &Who,
+    who: &TokenHolder,
     from: From,
     filter: StreamFilter,
 ) -> Result<Streaming<SubscribeResponse>, Status> {
@@ -24,12 +24,12 @@ async fn subscribe(
         StreamServiceClient::connect(inside.url()).await.expect("a server that is ready answers");
     let heartbeat = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let mut request = Request::new(SubscribeRequest { from: Some(from), filter: Some(filter), heartbeat });
-    let bearer = format!("Bearer {}", inside.badge(who)).parse().expect("a token is plain ASCII");
+    let bearer = format!("Bearer {}", inside.token(who)).parse().expect("a token is plain ASCII");
     request.metadata_mut().insert("authorization", bearer);
     Ok(client.subscribe(request).await?.into_inner())
 }
 
-fn monitor(inside: &Inside) -> Who {
+fn monitor(inside: &Inside) -> TokenHolder {
     inside.who("monitor")
 }
 
@@ -185,7 +185,7 @@ async fn a_token_goes_on_after_a_restart_and_fits_its_filter_and_its_log_alone()
 async fn units_follow_their_own_orders_and_nobody_follows_without_a_role_for_it() {
     let inside = Inside::start().await;
     something_happens(&inside).await;
-    let unit = Who::unit("access-network");
+    let unit = TokenHolder::unit("access-network");
     let stream = subscribe(&inside, &unit, From::Start(true), StreamFilter::default()).await.unwrap();
     let (own, _) = to_the_end(stream).await;
     assert!(!own.is_empty() && own.iter().all(|event| tag(event, "unit") == Some("access-network")));

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use duban_client::TokenHolder;
 use duban_fake_kurrentdb::{Cluster, Config};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, TicketKind};
-use duban_tests::badges::Who;
 use duban_tests::commands as c;
 use duban_tests::histories;
 use duban_tests::inside::Inside;
@@ -180,7 +180,7 @@ async fn customer_of(wire: &Wire, case: &Case) -> api::GetCustomerResponse {
     let state = case.state(wire).await.expect("the desk reads everything");
     let customer_id = state.customer.expect("a ticket has a customer").customer_id;
     let request = api::GetCustomerRequest { customer_id, ..Default::default() };
-    let desk = Who::new("desk", "desk");
+    let desk = TokenHolder::new("desk", "desk");
     wire.ask("CustomerService/GetCustomer", &desk, &request).await.expect("the desk reads everything")
 }
 
@@ -201,7 +201,7 @@ async fn what_one_server_erases_no_server_opens_any_more() {
         expected_revision: None,
         reason: "用户申请删除".into(),
     };
-    let supervisor = Who::new("supervisor", "supervision");
+    let supervisor = TokenHolder::new("supervisor", "supervision");
     let erased: api::CustomerCommandResponse =
         wires[1].ask("CustomerService/EraseCustomer", &supervisor, &erase).await.unwrap();
     for wire in &wires {
@@ -216,8 +216,10 @@ async fn what_one_server_erases_no_server_opens_any_more() {
             customer_id: erased.customer_id.clone(),
             min_position: erased.position.clone(),
         };
-        let seen: api::GetCustomerResponse =
-            wire.ask("CustomerService/GetCustomer", &Who::new("desk", "desk"), &request).await.unwrap();
+        let seen: api::GetCustomerResponse = wire
+            .ask("CustomerService/GetCustomer", &TokenHolder::new("desk", "desk"), &request)
+            .await
+            .unwrap();
         assert!(seen.erased);
     }
     let ground = duban_engine::cluster::connect(&cluster.url()).await.unwrap();

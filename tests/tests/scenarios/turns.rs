@@ -92,7 +92,7 @@ async fn at_every_stage_every_other_stages_commands_are_out_of_turn_and_change_n
                 for part in expected_missing(now, needed) {
                     assert!(refusal.metadata("missing").contains(&part), "{what} misses {part}: {refusal:?}");
                     assert!(
-                        refusal.violations.iter().any(|said| said.contains(&part)),
+                        refusal.preconditions.iter().any(|it| it.description.contains(&part)),
                         "{what}: {refusal:?}"
                     );
                 }

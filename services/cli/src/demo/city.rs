@@ -1,5 +1,6 @@
 //! A week of a small city: what comes in on ordinary days, and what the rules say where somebody tries otherwise.
 
+use duban_client::{Client, step_command_id};
 use duban_engine::time::VirtualClock;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Answer, OrderPart, PauseCode, TicketKind};
@@ -7,7 +8,6 @@ use tonic::Code;
 
 use super::DemoError;
 use super::scene::{Scene, Tally, ask, known, order, recording};
-use crate::departments::{Office, step_id};
 use crate::walk::walk;
 
 /// Tickets a day.
@@ -94,17 +94,17 @@ pub(crate) fn customers() -> u32 {
 /// # Errors
 /// [`DemoError`] where anything is off.
 pub(crate) async fn play(
-    office: &Office,
+    client: &Client,
     clock: &VirtualClock,
     mut progress: impl FnMut(u32, u32),
 ) -> Result<Tally, DemoError> {
     let mut tally = Tally::default();
-    let mut scene = Scene::new(office, clock, "city");
+    let mut scene = Scene::new(client, clock, "city");
     scene.until("2026-10-12T08:00:00")?;
     for day in 0..DAYS {
         for (index, case) in (0u32..).zip(&CASES) {
             let number = day * A_DAY + index;
-            scene.ticket = step_id("city", u64::from(number), "ticket");
+            scene.ticket = step_command_id("city", u64::from(number), "ticket");
             scene.pass(0, 40);
             take_in(&mut scene, case, number).await?;
             if day + 1 < DAYS {
@@ -161,7 +161,7 @@ async fn take_in(scene: &mut Scene<'_>, case: &Case, number: u32) -> Result<(), 
             install: install,
         }
     );
-    scene.done(scene.office.desk()?.take_in(request).await)
+    scene.done(scene.client.desk()?.take_in(request).await)
 }
 
 /// Most tickets go their way; some do not.
@@ -174,7 +174,7 @@ async fn turn_of_events(scene: &mut Scene<'_>, case: &Case, number: u32) -> Resu
         8 => return paused(scene).await,
         _ => {}
     }
-    let walked = walk(scene.office, &scene.ticket).await?;
+    let walked = walk(scene.client, &scene.ticket).await?;
     scene.tally.commands += walked.commands;
     scene.expect(walked.closed, "every case lands somewhere")
 }
@@ -193,7 +193,7 @@ async fn urged_three_times(scene: &mut Scene<'_>) -> Result<(), DemoError> {
                 occurred_at: None,
             }
         );
-        scene.done(scene.office.desk()?.contact_customer(request).await)?;
+        scene.done(scene.client.desk()?.contact_customer(request).await)?;
     }
     let escalated = scene.events("ticket.urge_escalated.v1").await?.len();
     scene.expect(escalated == 1, "a third urge goes to the supervisor")
@@ -210,12 +210,12 @@ async fn withdrawn(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     };
     // A unit cannot make a case go away.
     let request = withdraw(scene);
-    let channel = scene.office.authed("unit", "line-crew")?;
+    let channel = scene.client.channel("unit", "line-crew")?;
     let mut unit = api::desk_service_client::DeskServiceClient::new(channel);
     let answer = unit.withdraw(request).await;
     scene.refused(answer, Code::PermissionDenied, "ROLE_NOT_ALLOWED")?;
     let request = withdraw(scene);
-    scene.done(scene.office.desk()?.withdraw(request).await)
+    scene.done(scene.client.desk()?.withdraw(request).await)
 }
 
 async fn not_ours(scene: &mut Scene<'_>) -> Result<(), DemoError> {
@@ -230,12 +230,12 @@ async fn not_ours(scene: &mut Scene<'_>) -> Result<(), DemoError> {
         )
     };
     let request = reject(scene);
-    let answer = scene.office.desk()?.reject(request).await;
+    let answer = scene.client.desk()?.reject(request).await;
     scene.refused(answer, Code::FailedPrecondition, "CONSENT_MISSING")?;
     let request = ask!(scene, ConsentToRejectionRequest { reason: "核实产权属物业".into() });
-    scene.done(scene.office.supervisor("supervision")?.consent_to_rejection(request).await)?;
+    scene.done(scene.client.supervisor("supervision")?.consent_to_rejection(request).await)?;
     let request = reject(scene);
-    scene.done(scene.office.desk()?.reject(request).await)
+    scene.done(scene.client.desk()?.reject(request).await)
 }
 
 async fn dissatisfied_once(scene: &mut Scene<'_>, case: &Case) -> Result<(), DemoError> {
@@ -249,7 +249,7 @@ async fn dissatisfied_once(scene: &mut Scene<'_>, case: &Case) -> Result<(), Dem
             investigate_again: true,
         }
     );
-    scene.done(scene.office.feedback()?.record_feedback(request).await)
+    scene.done(scene.client.feedback()?.record_feedback(request).await)
 }
 
 /// Investigated, dispatched, accepted, replied.
@@ -262,16 +262,16 @@ async fn one_round(scene: &mut Scene<'_>, kind: TicketKind, number: u32) -> Resu
             units: Vec::new(),
         }
     );
-    scene.done(scene.office.investigation()?.investigate(request).await)?;
+    scene.done(scene.client.investigation()?.investigate(request).await)?;
     let lead = order(OrderPart::Lead, "access-network", "限期处理");
     let request = ask!(scene, DispatchRequest { orders: vec![lead] });
-    scene.done(scene.office.dispatch()?.dispatch(request).await)?;
+    scene.done(scene.client.dispatch()?.dispatch(request).await)?;
     let request = ask!(scene, AcceptRequest { order: number });
-    scene.done(scene.office.unit("access-network")?.accept(request).await)?;
+    scene.done(scene.client.unit("access-network")?.accept(request).await)?;
     scene.pass(1, 0);
     if kind == TicketKind::Fault {
         let request = ask!(scene, RecordServiceUpRequest { occurred_at: None, evidence: None });
-        scene.done(scene.office.fault("access-network")?.record_service_up(request).await)?;
+        scene.done(scene.client.fault("access-network")?.record_service_up(request).await)?;
         let request = ask!(
             scene,
             RecordLineTestRequest {
@@ -282,7 +282,7 @@ async fn one_round(scene: &mut Scene<'_>, kind: TicketKind, number: u32) -> Resu
                 evidence: None,
             }
         );
-        scene.done(scene.office.fault("access-network")?.record_line_test(request).await)?;
+        scene.done(scene.client.fault("access-network")?.record_line_test(request).await)?;
     }
     let request = ask!(
         scene,
@@ -294,7 +294,7 @@ async fn one_round(scene: &mut Scene<'_>, kind: TicketKind, number: u32) -> Resu
             done_by: vec!["access-5".into()],
         }
     );
-    scene.done(scene.office.unit("access-network")?.reply(request).await)
+    scene.done(scene.client.unit("access-network")?.reply(request).await)
 }
 
 async fn paused(scene: &mut Scene<'_>) -> Result<(), DemoError> {
@@ -310,14 +310,14 @@ async fn paused(scene: &mut Scene<'_>) -> Result<(), DemoError> {
         )
     };
     let request = pause(scene);
-    scene.done(scene.office.desk()?.pause(request).await)?;
+    scene.done(scene.client.desk()?.pause(request).await)?;
     let holder = scene.state().await?.summary.unwrap_or_default().holder;
     scene.expect(holder == "customer", "while paused for the customer, the customer has the ticket")?;
     let request = pause(scene);
-    let answer = scene.office.desk()?.pause(request).await;
+    let answer = scene.client.desk()?.pause(request).await;
     scene.refused(answer, Code::FailedPrecondition, "ALREADY_PAUSED")?;
     scene.pass(2, 0);
-    let walked = walk(scene.office, &scene.ticket).await?;
+    let walked = walk(scene.client, &scene.ticket).await?;
     scene.tally.commands += walked.commands;
     scene.expect(walked.closed, "a paused ticket goes on and closes")
 }

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use duban_proto::api::v1::stream_service_client::StreamServiceClient;
-use duban_proto::api::v1::subscribe_request::From;
-use duban_proto::api::v1::{StreamNews, SubscribeRequest, SubscribeResponse};
+use duban_client::{StartAt, Subscription};
+use duban_proto::api::v1::StreamNews;
 use duban_proto::event::v1::Event;
-use tonic::Streaming;
 
 use super::{DemoError, World};
-use crate::departments::{Authed, Office};
 
 /// The longest that a message which must come may take; a server that has it sends it at once.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A subscriber, with everything that it was told.
 pub(super) struct Monitor {
     /// None while it is cut off.
-    stream: Option<Streaming<SubscribeResponse>>,
+    stream: Option<Subscription>,
     token: String,
     told: Vec<Event>,
 }
@@ -27,8 +24,8 @@ impl Monitor {
     ///
     /// # Errors
     /// [`DemoError::Call`].
-    pub(super) async fn from_start(world: &World) -> Result<Self, DemoError> {
-        let stream = subscribe(world, From::Start(true)).await?;
+    pub(super) fn from_start(world: &World) -> Result<Self, DemoError> {
+        let stream = subscribe(world, StartAt::Beginning)?;
         Ok(Self { stream: Some(stream), token: String::new(), told: Vec::new() })
     }
 
@@ -41,8 +38,8 @@ impl Monitor {
     ///
     /// # Errors
     /// [`DemoError::Call`].
-    pub(super) async fn resume(&mut self, world: &World) -> Result<(), DemoError> {
-        self.stream = Some(subscribe(world, From::Token(self.token.clone())).await?);
+    pub(super) fn resume(&mut self, world: &World) -> Result<(), DemoError> {
+        self.stream = Some(subscribe(world, StartAt::Token(self.token.clone()))?);
         Ok(())
     }
 
@@ -55,7 +52,6 @@ impl Monitor {
         let message = tokio::time::timeout(PATIENCE, stream.message())
             .await
             .map_err(|_| DemoError::Stream(format!("nothing came for {} s", PATIENCE.as_secs())))??;
-        let message = message.ok_or_else(|| DemoError::Stream("it ended".into()))?;
         let news = message.news();
         self.token = message.token;
         self.told.extend(message.events);
@@ -93,7 +89,7 @@ impl Monitor {
     /// [`DemoError::Stream`] where an event is missing, comes twice, or out of order.
     pub(super) async fn has_missed_nothing(mut self, world: &World, size: u64) -> Result<u64, DemoError> {
         self.catch_up().await?;
-        let mut whole = Self::from_start(world).await?;
+        let mut whole = Self::from_start(world)?;
         whole.catch_up().await?;
         let count = u64::try_from(whole.told.len()).unwrap_or(u64::MAX);
         if count != size {
@@ -115,10 +111,6 @@ impl Monitor {
     }
 }
 
-async fn subscribe(world: &World, from: From) -> Result<Streaming<SubscribeResponse>, DemoError> {
-    let office = Office::connect_for_streams(&world.url, world.tokens.clone()).await?;
-    let mut client: StreamServiceClient<Authed> =
-        StreamServiceClient::new(office.authed("monitor", "monitoring")?);
-    let request = SubscribeRequest { from: Some(from), filter: None, heartbeat: None };
-    Ok(client.subscribe(request).await?.into_inner())
+fn subscribe(world: &World, start_at: StartAt) -> Result<Subscription, DemoError> {
+    Ok(Subscription::new(&world.client, "monitor", "monitoring", start_at)?)
 }

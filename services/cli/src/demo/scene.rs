@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
+use duban_client::{Client, Refusal, step_command_id};
 use duban_engine::time::{Clock, VirtualClock};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as ev;
 use jiff::Timestamp;
 use tonic::{Code, Response, Status};
-use tonic_types::StatusExt;
 
 use super::DemoError;
-use crate::departments::{Office, step_id};
 
 /// What all scenes did together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub(crate) struct Tally {
 /// A ticket on stage.
 pub(crate) struct Scene<'a> {
     /// The departments.
-    pub(crate) office: &'a Office,
+    pub(crate) client: &'a Client,
     /// The server's clock.
     pub(crate) clock: &'a VirtualClock,
     /// The ticket.
@@ -39,15 +38,15 @@ pub(crate) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// A scene whose ticket's id follows from its name.
-    pub(crate) fn new(office: &'a Office, clock: &'a VirtualClock, name: &'static str) -> Self {
-        let ticket = step_id(name, 0, "ticket");
-        Self { office, clock, ticket, tally: Tally::default(), position: String::new(), name, steps: 0 }
+    pub(crate) fn new(client: &'a Client, clock: &'a VirtualClock, name: &'static str) -> Self {
+        let ticket = step_command_id(name, 0, "ticket");
+        Self { client, clock, ticket, tally: Tally::default(), position: String::new(), name, steps: 0 }
     }
 
     /// The next command's id.
     pub(crate) fn id(&mut self) -> String {
         self.steps += 1;
-        step_id(self.name, self.steps, "command")
+        step_command_id(self.name, self.steps, "command")
     }
 
     /// Lets time pass.
@@ -104,12 +103,12 @@ impl<'a> Scene<'a> {
         let problem = match answer {
             Ok(_) => format!("was carried out, and not refused with {reason}"),
             Err(status) => {
-                let given = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-                if status.code() == code && given == reason {
+                let given = Refusal::from(&status);
+                if given.code == code && given.reason == reason {
                     self.tally.refusals_checked += 1;
                     return Ok(());
                 }
-                format!("was refused with {} {given}, and not with {code:?} {reason}", status.code())
+                format!("was refused with {} {}, and not with {code:?} {reason}", given.code, given.reason)
             }
         };
         Err(DemoError::Unexpected { scene: self.name, step: self.steps, problem })
@@ -120,7 +119,7 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// [`DemoError::Call`].
     pub(crate) async fn state(&self) -> Result<api::Ticket, DemoError> {
-        Ok(self.office.ticket(&self.ticket, &self.position).await?)
+        Ok(self.client.ticket(&self.ticket, &self.position).await?)
     }
 
     /// The ticket's events of a type, oldest first: their ids.
@@ -128,7 +127,7 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// [`DemoError::Call`].
     pub(crate) async fn events(&self, kind: &str) -> Result<Vec<String>, DemoError> {
-        let events = super::show::events(self.office, &self.ticket, &self.position).await?;
+        let events = super::show::events(self.client, &self.ticket, &self.position).await?;
         let events = events.into_iter().filter_map(|event| event.event);
         Ok(events.filter(|event| event.r#type == kind).map(|event| event.id).collect())
     }

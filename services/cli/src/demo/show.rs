@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use duban_client::{Client, ClientError};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1::{self as ev, Stage, TicketKind};
 use jiff::Timestamp;
 use jiff::tz::Offset;
-
-use crate::departments::{CallError, Office};
 
 /// A page of events; a demo ticket has fewer.
 const PAGE: u32 = 1_000;
@@ -16,19 +15,19 @@ const PAGE: u32 = 1_000;
 /// All events of a ticket.
 ///
 /// # Errors
-/// [`CallError::Refused`].
+/// [`ClientError::Refused`].
 pub(crate) async fn events(
-    office: &Office,
+    client: &Client,
     ticket: &str,
     min_position: &str,
-) -> Result<Vec<api::HistoryEvent>, CallError> {
+) -> Result<Vec<api::HistoryEvent>, ClientError> {
     let request = api::ListEventsRequest {
         ticket_id: ticket.to_owned(),
         min_position: min_position.to_owned(),
         page_size: PAGE,
         ..Default::default()
     };
-    Ok(office.desk_history()?.list_events(request).await?.into_inner().events)
+    Ok(client.desk_history()?.list_events(request).await?.into_inner().events)
 }
 
 /// Custody's seconds add up to the open time exactly.

@@ -65,9 +65,9 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
         }
     );
     // The first answer may be lost on the way: the desk's system repeats, and nothing is taken in twice.
-    scene.done(scene.office.desk()?.take_in(request.clone()).await)?;
+    scene.done(scene.client.desk()?.take_in(request.clone()).await)?;
     let first = scene.position.clone();
-    scene.done(scene.office.desk()?.take_in(request).await)?;
+    scene.done(scene.client.desk()?.take_in(request).await)?;
     scene.expect(scene.position == first, "a repeated command answers what it answered")?;
 
     scene.pass(0, 10);
@@ -82,7 +82,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             occurred_at: None,
         }
     );
-    scene.done(scene.office.desk()?.contact_customer(request).await)?;
+    scene.done(scene.client.desk()?.contact_customer(request).await)?;
     let request = ask!(
         scene,
         RecordLineTestRequest {
@@ -93,13 +93,13 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             evidence: None,
         }
     );
-    scene.done(scene.office.fault("line-crew")?.record_line_test(request).await)?;
+    scene.done(scene.client.fault("line-crew")?.record_line_test(request).await)?;
 
     // Nothing is dispatched before it was investigated.
     let lead = || order(OrderPart::Lead, "line-crew", "抢修被挖断的光缆");
     let request = ask!(scene, DispatchRequest { orders: vec![lead()] });
     scene.refused(
-        scene.office.dispatch()?.dispatch(request).await,
+        scene.client.dispatch()?.dispatch(request).await,
         Code::FailedPrecondition,
         "OUT_OF_TURN",
     )?;
@@ -113,37 +113,37 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             units: vec![api::NamedUnit { unit: "line-crew".into(), reason: "光缆维护责任段".into() }],
         }
     );
-    scene.done(scene.office.investigation()?.investigate(request).await)?;
+    scene.done(scene.client.investigation()?.investigate(request).await)?;
 
     scene.pass(0, 10);
     let request = ask!(scene, DispatchRequest { orders: vec![lead(), lead()] });
     scene.refused(
-        scene.office.dispatch()?.dispatch(request).await,
+        scene.client.dispatch()?.dispatch(request).await,
         Code::InvalidArgument,
         "INVALID_FIELD",
     )?;
     let assist = order(OrderPart::Assist, "transmission", "核对光路并配合割接");
     let request = ask!(scene, DispatchRequest { orders: vec![lead(), assist] });
-    scene.done(scene.office.dispatch()?.dispatch(request).await)?;
+    scene.done(scene.client.dispatch()?.dispatch(request).await)?;
 
     scene.pass(0, 15);
     let request = ask!(scene, AcceptRequest { order: 1 });
     scene.refused(
-        scene.office.unit("planning")?.accept(request).await,
+        scene.client.unit("planning")?.accept(request).await,
         Code::PermissionDenied,
         "NOT_YOURS",
     )?;
     let request = ask!(scene, AcceptRequest { order: 1 });
-    scene.done(scene.office.unit("line-crew")?.accept(request).await)?;
+    scene.done(scene.client.unit("line-crew")?.accept(request).await)?;
     let request = ask!(scene, RequestReturnRequest { order: 2, reason: "接入段光路，属接入网".into() });
-    scene.done(scene.office.unit("transmission")?.request_return(request).await)?;
+    scene.done(scene.client.unit("transmission")?.request_return(request).await)?;
     let replacement = Some(order(OrderPart::Assist, "access-network", "核对接入光路并配合熔接"));
     let request = ask!(scene, GrantReturnRequest { order: 2, replacement: replacement });
-    scene.done(scene.office.dispatch()?.grant_return(request).await)?;
+    scene.done(scene.client.dispatch()?.grant_return(request).await)?;
     let request = ask!(scene, AcceptRequest { order: 3 });
-    scene.done(scene.office.unit("access-network")?.accept(request).await)?;
+    scene.done(scene.client.unit("access-network")?.accept(request).await)?;
     let request = ask!(scene, WaitForAssistRequest { order: 1, assist: 3 });
-    scene.done(scene.office.unit("line-crew")?.wait_for_assist(request).await)?;
+    scene.done(scene.client.unit("line-crew")?.wait_for_assist(request).await)?;
 
     // The lead replies last.
     let request = ask!(
@@ -156,7 +156,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             done_by: vec!["line-crew-7".into()],
         }
     );
-    let answer = scene.office.unit("line-crew")?.reply(request).await;
+    let answer = scene.client.unit("line-crew")?.reply(request).await;
     scene.refused(answer, Code::FailedPrecondition, "ASSIST_ORDERS_OPEN")?;
 
     scene.until("2026-03-03T11:00:00")?;
@@ -170,7 +170,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             done_by: vec!["access-3".into()],
         }
     );
-    scene.done(scene.office.unit("access-network")?.reply(request).await)?;
+    scene.done(scene.client.unit("access-network")?.reply(request).await)?;
 
     scene.until("2026-03-03T14:50:00")?;
     let reply = |scene: &mut Scene<'_>| {
@@ -186,10 +186,10 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
         )
     };
     let request = reply(scene);
-    let answer = scene.office.unit("line-crew")?.reply(request).await;
+    let answer = scene.client.unit("line-crew")?.reply(request).await;
     scene.refused(answer, Code::FailedPrecondition, "REPLY_UNPROVED")?;
     let request = ask!(scene, RecordServiceUpRequest { occurred_at: None, evidence: None });
-    scene.done(scene.office.fault("line-crew")?.record_service_up(request).await)?;
+    scene.done(scene.client.fault("line-crew")?.record_service_up(request).await)?;
     let request = ask!(
         scene,
         RecordLineTestRequest {
@@ -200,10 +200,10 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             evidence: None,
         }
     );
-    scene.done(scene.office.fault("line-crew")?.record_line_test(request).await)?;
+    scene.done(scene.client.fault("line-crew")?.record_line_test(request).await)?;
     scene.until("2026-03-03T15:00:00")?;
     let request = reply(scene);
-    scene.done(scene.office.unit("line-crew")?.reply(request).await)?;
+    scene.done(scene.client.unit("line-crew")?.reply(request).await)?;
 
     scene.pass(0, 20);
     let request = ask!(
@@ -215,7 +215,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             investigate_again: false,
         }
     );
-    scene.done(scene.office.feedback()?.record_feedback(request).await)?;
+    scene.done(scene.client.feedback()?.record_feedback(request).await)?;
     let state = scene.state().await?.summary.unwrap_or_default();
     scene.expect(
         state.round == 2 && state.stage() == Stage::Dispatch,
@@ -236,7 +236,7 @@ async fn second_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             }],
         }
     );
-    scene.done(scene.office.inspection()?.inspect(request).await)?;
+    scene.done(scene.client.inspection()?.inspect(request).await)?;
     let state = scene.state().await?.summary.unwrap_or_default();
     scene.expect(state.round == 3 && state.stage() == Stage::Dispatch, "a failed inspection opens a round")
 }
@@ -256,7 +256,7 @@ async fn third_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             judgements: judgements(true, "标石方案与施工单已核对"), units: Vec::new()
         }
     );
-    scene.done(scene.office.inspection()?.inspect(request).await)
+    scene.done(scene.client.inspection()?.inspect(request).await)
 }
 
 /// One round of one lead, up to a satisfied customer.
@@ -270,10 +270,10 @@ async fn round(
 ) -> Result<(), DemoError> {
     scene.pass(0, 15);
     let request = ask!(scene, DispatchRequest { orders: vec![order(OrderPart::Lead, unit, task)] });
-    scene.done(scene.office.dispatch()?.dispatch(request).await)?;
+    scene.done(scene.client.dispatch()?.dispatch(request).await)?;
     scene.pass(0, 10);
     let request = ask!(scene, AcceptRequest { order: number });
-    scene.done(scene.office.unit(unit)?.accept(request).await)?;
+    scene.done(scene.client.unit(unit)?.accept(request).await)?;
     scene.pass(5, 0);
     let request = ask!(
         scene,
@@ -285,7 +285,7 @@ async fn round(
             done_by: vec![format!("{unit}-2")],
         }
     );
-    scene.done(scene.office.unit(unit)?.reply(request).await)?;
+    scene.done(scene.client.unit(unit)?.reply(request).await)?;
     scene.pass(0, 30);
     let request = ask!(
         scene,
@@ -296,7 +296,7 @@ async fn round(
             investigate_again: false,
         }
     );
-    scene.done(scene.office.feedback()?.record_feedback(request).await)
+    scene.done(scene.client.feedback()?.record_feedback(request).await)
 }
 
 /// Reported, assessed, carried out, closed.
@@ -310,7 +310,7 @@ async fn settle(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             reference: "督办上报-0001".into(),
         }
     );
-    scene.done(scene.office.reporting()?.report(request).await)?;
+    scene.done(scene.client.reporting()?.report(request).await)?;
 
     let state = scene.state().await?;
     let involved = ["access-network", "line-crew", "planning"];
@@ -321,25 +321,25 @@ async fn settle(scene: &mut Scene<'_>) -> Result<(), DemoError> {
     scene.pass(1, 0);
     let cleared = |unit| not_at_fault(unit, "按时处理，无责");
     let request = ask!(scene, AssessRequest { verdicts: vec![cleared("line-crew")], confirmed: Vec::new() });
-    let answer = scene.office.assessment()?.assess(request).await;
+    let answer = scene.client.assessment()?.assess(request).await;
     scene.refused(answer, Code::FailedPrecondition, "VERDICTS_MISSING")?;
     let because = scene.events("chain.inspected.v1").await?.into_iter().take(1).collect();
     let planning = at_fault("planning", 2, 0, because, "管线无防护标识");
     let verdicts = vec![cleared("line-crew"), cleared("access-network"), planning];
     let request = ask!(scene, AssessRequest { verdicts: verdicts, confirmed: Vec::new() });
-    scene.done(scene.office.assessment()?.assess(request).await)?;
+    scene.done(scene.client.assessment()?.assess(request).await)?;
 
     let request = ask!(scene, CloseRequest {});
-    scene.refused(scene.office.assessment()?.close(request).await, Code::FailedPrecondition, "GATES_OPEN")?;
+    scene.refused(scene.client.assessment()?.close(request).await, Code::FailedPrecondition, "GATES_OPEN")?;
     let request = ask!(scene, AcceptVerdictRequest { verdict: 3 });
-    scene.done(scene.office.unit("planning")?.accept_verdict(request).await)?;
+    scene.done(scene.client.unit("planning")?.accept_verdict(request).await)?;
     let request = ask!(scene, CloseRequest {});
-    scene.refused(scene.office.assessment()?.close(request).await, Code::FailedPrecondition, "GATES_OPEN")?;
+    scene.refused(scene.client.assessment()?.close(request).await, Code::FailedPrecondition, "GATES_OPEN")?;
     scene.until("2026-03-09T10:00:00")?;
     let request = ask!(scene, CarryOutMeasureRequest { measure: 1, evidence: "标石埋设照片 12 张".into() });
-    scene.done(scene.office.unit("planning")?.carry_out_measure(request).await)?;
+    scene.done(scene.client.unit("planning")?.carry_out_measure(request).await)?;
     let request = ask!(scene, CloseRequest {});
-    scene.done(scene.office.assessment()?.close(request).await)?;
+    scene.done(scene.client.assessment()?.close(request).await)?;
 
     let state = scene.state().await?;
     let summary = state.summary.clone().unwrap_or_default();

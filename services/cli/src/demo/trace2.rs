@@ -1,5 +1,6 @@
 //! A 12315 complaint about a missed install visit (domain.md section 11, trace 2): its chain, appointment and receipt.
 
+use duban_client::Client;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::TicketState;
 use duban_proto::event::v1::event::Payload;
@@ -10,7 +11,6 @@ use super::DemoError;
 use super::scene::{
     Scene, ask, at_fault, judgements, known, moment, not_at_fault, order, recording, shanghai,
 };
-use crate::departments::Office;
 use crate::walk::walk;
 
 /// The customer's phone.
@@ -66,14 +66,14 @@ pub(crate) async fn missed_visit(scene: &mut Scene<'_>) -> Result<(), DemoError>
             install: Some(ev::InstallOrder { fees_fen: 10_000, promised_on: Some("2026-09-25".into()) }),
         }
     );
-    scene.done(scene.office.desk()?.take_in(request).await)?;
+    scene.done(scene.client.desk()?.take_in(request).await)?;
 
     // Milestones come in order.
     let request = ask!(
         scene,
         ReachMilestoneRequest { milestone: Milestone::Activated.into(), occurred_at: None, evidence: None }
     );
-    let answer = scene.office.install("install-crew")?.reach_milestone(request).await;
+    let answer = scene.client.install("install-crew")?.reach_milestone(request).await;
     scene.refused(answer, Code::FailedPrecondition, "MILESTONE_OUT_OF_ORDER")?;
     for milestone in [Milestone::Accepted, Milestone::Surveyed, Milestone::ResourcesAssigned] {
         scene.pass(1, 0);
@@ -81,12 +81,12 @@ pub(crate) async fn missed_visit(scene: &mut Scene<'_>) -> Result<(), DemoError>
             scene,
             ReachMilestoneRequest { milestone: milestone.into(), occurred_at: None, evidence: None }
         );
-        scene.done(scene.office.install("install-crew")?.reach_milestone(request).await)?;
+        scene.done(scene.client.install("install-crew")?.reach_milestone(request).await)?;
     }
     let (from, until) = (shanghai("2026-09-17T14:00:00")?, shanghai("2026-09-17T16:00:00")?);
     let request =
         ask!(scene, MakeAppointmentRequest { from: Some(moment(from)), until: Some(moment(until)) });
-    scene.done(scene.office.install("install-crew")?.make_appointment(request).await)?;
+    scene.done(scene.client.install("install-crew")?.make_appointment(request).await)?;
     scene.until("2026-09-17T16:30:00")?;
     let request = ask!(
         scene,
@@ -97,7 +97,7 @@ pub(crate) async fn missed_visit(scene: &mut Scene<'_>) -> Result<(), DemoError>
             evidence: Some("装维人员未到场，客户等候两小时".into()),
         }
     );
-    scene.done(scene.office.install("install-crew")?.end_appointment(request).await)?;
+    scene.done(scene.client.install("install-crew")?.end_appointment(request).await)?;
     let state = scene.state().await?;
     scene.expect(
         state.appointments.iter().any(|made| made.missed_by_operator == 1),
@@ -125,7 +125,7 @@ pub(crate) async fn handed_over(scene: &mut Scene<'_>, install: &str) -> Result<
 ///
 /// # Errors
 /// [`DemoError`] where anything is off.
-pub(crate) async fn play(scene: &mut Scene<'_>, second_assessor: &Office) -> Result<(), DemoError> {
+pub(crate) async fn play(scene: &mut Scene<'_>, second_assessor: &Client) -> Result<(), DemoError> {
     receipt_before_report(scene).await?;
     appeal(scene, second_assessor).await
 }
@@ -211,7 +211,7 @@ impl Limit {
     }
 
     async fn events(&self, scene: &Scene<'_>) -> Result<Vec<ev::Event>, DemoError> {
-        let events = super::show::events(scene.office, &scene.ticket, "").await?;
+        let events = super::show::events(scene.client, &scene.ticket, "").await?;
         Ok(events.into_iter().filter_map(|shown| shown.event).collect())
     }
 }
@@ -251,11 +251,11 @@ async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError>
             install: None,
         }
     );
-    scene.done(scene.office.desk()?.take_in(request.clone()).await)?;
+    scene.done(scene.client.desk()?.take_in(request.clone()).await)?;
     // A second call about the same is a contact, never a second ticket.
     let twin = api::TakeInRequest { ticket_id: String::new(), command_id: scene.id(), ..request };
     scene.state().await?;
-    let answer = scene.office.desk()?.take_in(twin).await;
+    let answer = scene.client.desk()?.take_in(twin).await;
     scene.refused(answer, Code::FailedPrecondition, "OPEN_TICKET_EXISTS")?;
     scene.pass(1, 0);
     let request = ask!(
@@ -269,7 +269,7 @@ async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError>
             occurred_at: None,
         }
     );
-    scene.done(scene.office.desk()?.contact_customer(request).await)?;
+    scene.done(scene.client.desk()?.contact_customer(request).await)?;
     let request = ask!(
         scene,
         RecordReceiptRequest {
@@ -279,7 +279,7 @@ async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError>
             reference: "回执-0".into(),
         }
     );
-    let answer = scene.office.desk()?.record_receipt(request).await;
+    let answer = scene.client.desk()?.record_receipt(request).await;
     scene.refused(answer, Code::FailedPrecondition, "NO_REPLY_YET")
 }
 
@@ -294,17 +294,17 @@ async fn dispatched(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             units: vec![api::NamedUnit { unit: "install-crew".into(), reason: "未按预约上门".into() }],
         }
     );
-    scene.done(scene.office.investigation()?.investigate(request).await)?;
+    scene.done(scene.client.investigation()?.investigate(request).await)?;
     let request = ask!(
         scene,
         DispatchRequest {
             orders: vec![order(OrderPart::Lead, "install-crew", "向客户致歉并重新预约")]
         }
     );
-    scene.done(scene.office.dispatch()?.dispatch(request).await)?;
+    scene.done(scene.client.dispatch()?.dispatch(request).await)?;
     scene.pass(0, 30);
     let request = ask!(scene, AcceptRequest { order: 1 });
-    scene.done(scene.office.unit("install-crew")?.accept(request).await)
+    scene.done(scene.client.unit("install-crew")?.accept(request).await)
 }
 
 /// The reply comes a second after 12315's limit: it finds the breach there, and adds none.
@@ -327,7 +327,7 @@ pub(crate) async fn late_reply(scene: &mut Scene<'_>, limit: &Limit) -> Result<(
             done_by: vec!["install-4".into()],
         }
     );
-    scene.done(scene.office.unit("install-crew")?.reply(request).await)?;
+    scene.done(scene.client.unit("install-crew")?.reply(request).await)?;
     let state = scene.state().await?;
     let outside = state.clocks.iter().find(|clock| clock.kind() == ClockKind::Outside);
     let breached = outside.is_some_and(|clock| clock.status() == api::ClockStatus::Breached);
@@ -347,14 +347,14 @@ async fn receipt_before_report(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             investigate_again: false,
         }
     );
-    scene.done(scene.office.feedback()?.record_feedback(request).await)?;
+    scene.done(scene.client.feedback()?.record_feedback(request).await)?;
     let request = ask!(
         scene,
         InspectRequest {
             judgements: judgements(true, "派班系统已加提醒，回访属实"), units: Vec::new()
         }
     );
-    scene.done(scene.office.inspection()?.inspect(request).await)?;
+    scene.done(scene.client.inspection()?.inspect(request).await)?;
     let report = |scene: &mut Scene<'_>| {
         ask!(
             scene,
@@ -366,7 +366,7 @@ async fn receipt_before_report(scene: &mut Scene<'_>) -> Result<(), DemoError> {
         )
     };
     let request = report(scene);
-    let answer = scene.office.reporting()?.report(request).await;
+    let answer = scene.client.reporting()?.report(request).await;
     scene.refused(answer, Code::FailedPrecondition, "RECEIPTS_OWED")?;
     let request = ask!(
         scene,
@@ -377,13 +377,13 @@ async fn receipt_before_report(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             reference: "回执-12315-2026-000226".into(),
         }
     );
-    scene.done(scene.office.desk()?.record_receipt(request).await)?;
+    scene.done(scene.client.desk()?.record_receipt(request).await)?;
     let request = report(scene);
-    scene.done(scene.office.reporting()?.report(request).await)
+    scene.done(scene.client.reporting()?.report(request).await)
 }
 
 /// The unit appeals its deduction; another assessor grants it.
-async fn appeal(scene: &mut Scene<'_>, second_assessor: &Office) -> Result<(), DemoError> {
+async fn appeal(scene: &mut Scene<'_>, second_assessor: &Client) -> Result<(), DemoError> {
     let because: Vec<_> = scene.events("chain.investigated.v1").await?.into_iter().take(1).collect();
     let involved = scene.state().await?.involved;
     let verdict = |unit: &String| {
@@ -397,14 +397,14 @@ async fn appeal(scene: &mut Scene<'_>, second_assessor: &Office) -> Result<(), D
         scene,
         AssessRequest { verdicts: involved.iter().map(verdict).collect(), confirmed: Vec::new() }
     );
-    scene.done(scene.office.assessment()?.assess(request).await)?;
+    scene.done(scene.client.assessment()?.assess(request).await)?;
     let state = scene.state().await?;
     let given = state.verdicts.iter().find(|verdict| verdict.unit == "install-crew");
     let number = given.map_or(0, |verdict| verdict.verdict);
     scene.pass(24, 0);
     let request =
         ask!(scene, AppealVerdictRequest { verdict: number, grounds: "派班系统故障，非本班责任".into() });
-    scene.done(scene.office.unit("install-crew")?.appeal_verdict(request).await)?;
+    scene.done(scene.client.unit("install-crew")?.appeal_verdict(request).await)?;
     let decide = |scene: &mut Scene<'_>| {
         ask!(
             scene,
@@ -414,12 +414,12 @@ async fn appeal(scene: &mut Scene<'_>, second_assessor: &Office) -> Result<(), D
         )
     };
     let request = decide(scene);
-    let answer = scene.office.assessment()?.decide_appeal(request).await;
+    let answer = scene.client.assessment()?.decide_appeal(request).await;
     scene.refused(answer, Code::PermissionDenied, "OWN_WORK")?;
     let request = decide(scene);
     scene.done(second_assessor.assessment()?.decide_appeal(request).await)?;
     scene.pass(24, 0);
-    let walked = walk(scene.office, &scene.ticket).await?;
+    let walked = walk(scene.client, &scene.ticket).await?;
     scene.tally.commands += walked.commands;
     let state = scene.state().await?;
     let closed = state.summary.clone().unwrap_or_default().state() == TicketState::Closed;

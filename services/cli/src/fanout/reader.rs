@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use duban_client::{AuthorizedChannel, Client, ClientError, ConnectOptions, Tokens};
 use duban_codec::to_event;
 use duban_log::{Direction, EventLog, Filter, Position};
 use duban_projections::stored;
@@ -13,10 +13,7 @@ use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use tokio::sync::{Barrier, watch};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
-
-use crate::departments::Bearer;
 
 /// What a subscriber has seen.
 #[derive(Clone, Debug, Default)]
@@ -46,36 +43,28 @@ impl Seen {
 
 /// A subscriber.
 pub(super) struct Reader {
-    channel: Channel,
-    bearer: Bearer,
+    channel: AuthorizedChannel,
     token: String,
     stream: Streaming<Bytes>,
     seen: Seen,
     delivered: Arc<AtomicU64>,
 }
 
-pub(super) async fn connect(url: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| error.to_string())?;
-    let endpoint = endpoint
-        .initial_connection_window_size(16 << 20)
-        .initial_stream_window_size(256 << 10)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .tcp_nodelay(true);
-    endpoint.connect().await.map_err(|error| error.to_string())
+pub(super) async fn connect(url: &str, tokens: &Tokens) -> Result<AuthorizedChannel, ClientError> {
+    let options = ConnectOptions::new(url).windows_bytes(16 << 20, 256 << 10);
+    Client::connect(&options, tokens.clone()).await?.channel("monitor", "monitor")
 }
 
 impl Reader {
     /// Subscribes from now on, and reads up to the first message, which says so.
     pub(super) async fn subscribe(
-        channel: Channel,
-        token: &str,
+        channel: AuthorizedChannel,
         first: u64,
         delivered: Arc<AtomicU64>,
     ) -> Result<Self, String> {
-        let bearer = Bearer::new(token).map_err(|error| error.to_string())?;
-        let stream = open(&channel, &bearer, From::Now(true)).await.map_err(|status| status.to_string())?;
+        let stream = open(&channel, From::Now(true)).await.map_err(|status| status.to_string())?;
         let seen = Seen { next: first, ..Seen::default() };
-        let mut reader = Self { channel, bearer, token: String::new(), stream, seen, delivered };
+        let mut reader = Self { channel, token: String::new(), stream, seen, delivered };
         match reader.message().await? {
             StreamNews::CaughtUp => Ok(reader),
             other => Err(format!("a stream from now on began with {other:?}")),
@@ -110,7 +99,7 @@ impl Reader {
                 while breaks.last().is_some_and(|at| self.seen.events > *at) {
                     breaks.pop();
                 }
-                let again = open(&self.channel, &self.bearer, From::Token(self.token.clone())).await;
+                let again = open(&self.channel, From::Token(self.token.clone())).await;
                 self.stream = again.map_err(|status| status.to_string())?;
                 self.seen.resumed += 1;
             }
@@ -192,14 +181,12 @@ pub(super) async fn truth(log: &dyn EventLog, first: u64) -> Result<(u64, u32), 
     }
 }
 
-async fn open(channel: &Channel, bearer: &Bearer, from: From) -> Result<Streaming<Bytes>, Status> {
+async fn open(channel: &AuthorizedChannel, from: From) -> Result<Streaming<Bytes>, Status> {
     let request = SubscribeRequest { from: Some(from), filter: None, heartbeat: None };
-    let mut request = Request::new(request);
-    bearer.clone().sign(&mut request);
     let mut grpc = tonic::client::Grpc::new(channel.clone());
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    grpc.ready().await?;
     let path = http::uri::PathAndQuery::from_static("/duban.api.v1.StreamService/Subscribe");
-    grpc.server_streaming(request, path, Raw).await.map(tonic::Response::into_inner)
+    grpc.server_streaming(Request::new(request), path, Raw).await.map(tonic::Response::into_inner)
 }
 
 /// Messages as they come over the wire.

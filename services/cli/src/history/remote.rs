@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::explained::{Answer, Explained};
 use super::state::State;
 use super::{Difference, Entry, History, HistoryError, What, entries};
-use crate::data;
-use crate::departments::{Authed, CallError, Office, Tokens};
+use crate::departments::{Authed, CallError, Tokens};
 use crate::failure::Failure;
+use crate::{data, departments};
 
 /// Events asked for at a time.
 const PAGE: u32 = 500;
@@ -30,12 +30,11 @@ pub(super) struct Remote {
 /// What cannot work however often it is asked is wrong use.
 fn failed(error: CallError) -> Failure {
     match &error {
-        CallError::Refused(status)
-            if !matches!(status.code(), tonic::Code::NotFound | tonic::Code::InvalidArgument) =>
+        CallError::Refused(refusal)
+            if !matches!(refusal.code, tonic::Code::NotFound | tonic::Code::InvalidArgument) =>
         {
             Failure::broken(error)
         }
-        CallError::Stuck { .. } => Failure::broken(error),
         _ => Failure::misuse(error),
     }
 }
@@ -57,7 +56,7 @@ impl Remote {
     pub(super) fn open(server: &str, tokens: &Path, ticket: Uuid) -> Result<Self, Failure> {
         let tokens = Tokens::read(tokens).map_err(failed)?;
         let runtime = data::runtime()?;
-        let office = runtime.block_on(Office::connect(server, tokens)).map_err(failed)?;
+        let office = runtime.block_on(departments::connect(server, tokens)).map_err(failed)?;
         let history = office.history().map_err(failed)?;
         Ok(Self { ticket, runtime, history })
     }
