@@ -7,9 +7,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use duban_aggregates::ticket::{self, Ticket};
+use duban_history::as_of::AsOf;
+use duban_history::folded_ticket::FoldedTicket;
+use duban_history::opener::Opener;
 use duban_log::{Direction, Reader, Recorded, StreamName};
 use duban_proto::api::v1 as api;
-use duban_server::history::{AsOf, Opener};
 use duban_vault::keys::KeyStore;
 use duban_vault::seal::Sealer;
 use jiff::Timestamp;
@@ -165,7 +167,7 @@ async fn one_past(wire: &Wire, opener: &Opener, (as_of, upto): (AsOf, &[&Recorde
     };
     let answer: api::GetTicketResponse =
         wire.ask("HistoryService/GetTicket", &auditor(), &request).await.expect("an auditor reads it all");
-    let shown = upto.iter().try_fold(None, |shown, event| duban_server::history::Shown::after(shown, event));
+    let shown = upto.iter().try_fold(None, |folded, event| FoldedTicket::after(folded, event));
     let shown = shown.expect("it can be read").expect("it begins with its intake");
     let moment = as_of.known_at.or(as_of.at).unwrap_or(ticket.last_recorded_at);
     let expected = shown.view(opener, moment);

@@ -1,31 +1,26 @@
 //! `duban history`: what happened to a ticket, one event a line, and how it stands or stood; what lies between two moments; and what
 //! a verdict rests on.
 
-mod custody;
-mod explained;
-mod local;
 pub(crate) mod moment;
 mod remote;
-mod state;
-pub(crate) mod text;
-mod texts;
 
 use std::path::PathBuf;
 
 use duban_aggregates::ids::{ClockNo, VerdictNo};
+use duban_engine::runner::Rules;
+use duban_engine::time::{Clock, SystemClock};
+use duban_history::as_of::AsOf;
+use duban_history::opener::Opener;
+use duban_history::render::{self, AnswerError, Rendered};
+use duban_history::ticket_history::{TicketHistory, TicketHistoryError};
 use duban_proto::api::v1 as api;
-use duban_server::history::AsOf;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
-use self::explained::Explained;
-use self::local::Local;
 use self::moment::{When, moment};
 use self::remote::Remote;
-use self::state::State;
 use crate::args::Output;
+use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output;
 
@@ -62,120 +57,46 @@ pub(crate) struct Args {
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], conflicts_with_all = ["revision", "at", "known_at", "explain"])]
     diff: Option<Vec<When>>,
     /// What the verdict of a clock, or on a unit, rests on: `clock:N` or `verdict:N`
-    #[arg(long, value_name = "WHAT", value_parser = what, conflicts_with_all = ["revision", "at", "known_at"])]
-    explain: Option<What>,
+    #[arg(long, value_name = "WHAT", value_parser = subject, conflicts_with_all = ["revision", "at", "known_at"])]
+    explain: Option<Subject>,
 }
 
 /// What is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Subject {
     Clock(ClockNo),
     Verdict(VerdictNo),
 }
 
-fn what(text: &str) -> Result<What, String> {
+fn subject(text: &str) -> Result<Subject, String> {
     let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
     let found = match text.split_once(':') {
-        Some(("clock", text)) => number(text).map(|number| What::Clock(ClockNo(number))),
-        Some(("verdict", text)) => number(text).map(|number| What::Verdict(VerdictNo(number))),
+        Some(("clock", text)) => number(text).map(|number| Subject::Clock(ClockNo(number))),
+        Some(("verdict", text)) => number(text).map(|number| Subject::Verdict(VerdictNo(number))),
         _ => None,
     };
     found.ok_or_else(|| "is neither clock:N nor verdict:N, numbered from 1".to_owned())
 }
 
-/// Why there is no history.
-#[derive(Debug, thiserror::Error)]
-enum HistoryError {
-    #[error("there is no ticket {0} here")]
-    NoTicket(Uuid),
-    #[error("ticket {0} has no event up to there: ask for a later moment or revision")]
-    Nothing(Uuid),
-    #[error("ticket {0} has no clock {1}")]
-    NoClock(Uuid, ClockNo),
-    #[error("ticket {0} has no verdict {1}")]
-    NoVerdict(Uuid, VerdictNo),
-    #[error("the server's answer cannot be read: {0}")]
-    Answer(&'static str),
-}
-
-/// What led to an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Cause {
-    /// The command behind it; events of one command happened together.
-    command: Uuid,
-    /// The event that the command answers to, where it was no person's: in this stream by its revision, too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<Uuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<u64>,
-    /// What started the whole line of events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    correlation: Option<Uuid>,
-}
-
-/// An event, its texts opened.
-struct Entry {
-    id: Uuid,
-    revision: u64,
-    position: Option<u64>,
-    occurred_at: Timestamp,
-    recorded_at: Timestamp,
-    /// The stored type.
-    kind: String,
-    /// Who, in which department, as what.
-    actor: String,
-    unit: String,
-    role: String,
-    cause: Cause,
-    /// The envelope, as in canonical JSON but for the order of its fields.
-    json: Value,
-}
-
-impl Entry {
-    /// The line of JSON: the envelope, and what led to it.
-    fn line(&self) -> Value {
-        let mut line = self.json.clone();
-        if let (Some(fields), Ok(cause)) = (line.as_object_mut(), serde_json::to_value(&self.cause)) {
-            fields.insert("cause".to_owned(), cause);
-        }
-        line
-    }
-}
-
-/// Reads the events of an answer. A cause in this ticket's own stream is named by its revision.
-fn entries(events: Vec<api::HistoryEvent>, known: &[(Uuid, u64)]) -> Result<Vec<Entry>, HistoryError> {
-    let mut entries = events.into_iter().map(texts::entry).collect::<Result<Vec<_>, _>>()?;
-    for entry in &mut entries {
-        let caused_by = entry.cause.event;
-        entry.cause.revision =
-            known.iter().find(|(id, _)| Some(*id) == caused_by).map(|(_, revision)| *revision);
-    }
-    Ok(entries)
-}
-
-/// What was found.
-struct History {
-    entries: Vec<Entry>,
-    state: State,
-}
-
-/// What lies between two moments.
-struct Difference {
-    entries: Vec<Entry>,
-    answer: api::DiffTicketResponse,
-}
-
 /// Where histories are read.
 enum Source {
-    Directory(Local),
+    Directory(Box<TicketHistory>, Rules),
     Server(Box<Remote>),
+}
+
+fn failed(error: TicketHistoryError) -> Failure {
+    if error.is_misuse() { Failure::misuse(error) } else { Failure::broken(error) }
 }
 
 impl Source {
     fn open(args: &Args) -> Result<Self, Failure> {
         match (&args.data, &args.server, &args.tokens) {
             (Some(data), _, _) => {
-                Ok(Self::Directory(Local::open(data, args.master_key.as_deref(), args.ticket)?))
+                let reader = data::reader(data)?;
+                let opener = Opener::new(data::opener(data, args.master_key.as_deref())?, true);
+                let now = SystemClock::default().now();
+                let history = TicketHistory::read(&reader, args.ticket, opener, now).map_err(failed)?;
+                Ok(Self::Directory(Box::new(history), data::rules_of(&reader)?))
             }
             (None, Some(server), Some(tokens)) => {
                 Ok(Self::Server(Box::new(Remote::open(server, tokens, args.ticket)?)))
@@ -184,29 +105,42 @@ impl Source {
         }
     }
 
-    fn history(&mut self, as_of: AsOf) -> Result<History, Failure> {
+    fn ticket(&mut self, as_of: AsOf) -> Result<api::Ticket, Failure> {
         match self {
-            Self::Directory(local) => local.history(as_of),
-            Self::Server(remote) => remote.history(as_of),
+            Self::Directory(history, _) => history.ticket(as_of).map_err(failed),
+            Self::Server(remote) => remote.ticket(as_of),
         }
     }
 
-    fn difference(&mut self, from: AsOf, to: AsOf) -> Result<Difference, Failure> {
+    fn events(&mut self) -> Result<Vec<api::HistoryEvent>, Failure> {
         match self {
-            Self::Directory(local) => local.difference(from, to),
+            Self::Directory(history, _) => history.events().map_err(failed),
+            Self::Server(remote) => remote.events(),
+        }
+    }
+
+    fn difference(&mut self, from: AsOf, to: AsOf) -> Result<api::DiffTicketResponse, Failure> {
+        match self {
+            Self::Directory(history, _) => history.difference(from, to).map_err(failed),
             Self::Server(remote) => remote.difference(from, to),
         }
     }
 
-    /// Whether the customer's key was erased.
-    fn erased(&mut self) -> Result<bool, Failure> {
-        Ok(self.history(AsOf::default())?.state.erased)
+    fn explain_clock(&mut self, clock: ClockNo) -> Result<api::ExplainClockResponse, Failure> {
+        match self {
+            Self::Directory(history, Rules { policy, calendar }) => {
+                history.explain_clock(clock, policy, calendar).map_err(failed)
+            }
+            Self::Server(remote) => remote.explain_clock(clock),
+        }
     }
 
-    fn explain(&mut self, what: What) -> Result<Explained, Failure> {
+    fn explain_verdict(&mut self, verdict: VerdictNo) -> Result<api::ExplainVerdictResponse, Failure> {
         match self {
-            Self::Directory(local) => local.explain(what),
-            Self::Server(remote) => remote.explain(what),
+            Self::Directory(history, Rules { policy, calendar }) => {
+                history.explain_verdict(verdict, policy, calendar).map_err(failed)
+            }
+            Self::Server(remote) => remote.explain_verdict(verdict),
         }
     }
 }
@@ -219,48 +153,41 @@ struct Nowhere;
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let mut source = Source::open(args)?;
-    if let Some(what) = args.explain {
-        let explained = source.explain(what)?;
-        let erased = source.erased()?;
-        let lines = || explained::lines(&explained);
-        tell(output, (&explained.entries, erased), &explained.json(), &lines)?;
-        return Ok(Done::holds(explained.agrees()));
-    }
-    if let Some([from, to]) = args.diff.as_deref() {
-        let difference = source.difference(from.as_of(), to.as_of())?;
-        let json = explained::difference_json(&difference);
-        let erased = source.erased()?;
-        tell(output, (&difference.entries, erased), &json, &|| explained::difference_lines(&difference))?;
-        return Ok(Done::Ok);
-    }
-    let as_of = AsOf { revision: args.revision, at: args.at, known_at: args.known_at };
-    let history = source.history(as_of)?;
-    let json = serde_json::json!({ "state": history.state });
-    let erased = history.state.erased;
-    tell(output, (&history.entries, erased), &json, &|| text::state_lines(&history.state))?;
-    Ok(Done::Ok)
+    let unreadable = |error: AnswerError| Failure::broken(error);
+    let (rendered, erased) = if let Some(subject) = args.explain {
+        let rendered = match subject {
+            Subject::Clock(clock) => {
+                let answer = source.explain_clock(clock)?;
+                render::explained_clock(answer, &source.events()?)
+            }
+            Subject::Verdict(verdict) => {
+                let answer = source.explain_verdict(verdict)?;
+                render::explained_verdict(answer, &source.events()?)
+            }
+        };
+        (rendered.map_err(unreadable)?, erased(&source.ticket(AsOf::default())?))
+    } else if let Some([from, to]) = args.diff.as_deref() {
+        let answer = source.difference(from.as_of(), to.as_of())?;
+        let rendered = render::difference(answer, &source.events()?).map_err(unreadable)?;
+        (rendered, erased(&source.ticket(AsOf::default())?))
+    } else {
+        let as_of = AsOf { revision: args.revision, at: args.at, known_at: args.known_at };
+        let ticket = source.ticket(as_of)?;
+        (render::history(&ticket, source.events()?, as_of).map_err(unreadable)?, erased(&ticket))
+    };
+    show(&rendered, erased, output)?;
+    Ok(Done::holds(rendered.agrees))
 }
 
-/// The events, one a line, then the rest.
-fn tell(
-    output: Output,
-    (entries, erased): (&[Entry], bool),
-    json: &Value,
-    lines: &dyn Fn() -> Vec<String>,
-) -> Result<(), Failure> {
+/// Whether the customer's key was erased.
+fn erased(ticket: &api::Ticket) -> bool {
+    ticket.customer.as_ref().is_some_and(|customer| customer.erased)
+}
+
+fn show(rendered: &Rendered, erased: bool, output: Output) -> Result<(), Failure> {
     match output {
-        Output::Json => {
-            for entry in entries {
-                output::json(&entry.line())?;
-            }
-            output::json(json)
-        }
-        Output::Text => {
-            for line in text::event_lines(entries, erased).into_iter().chain([String::new()]).chain(lines()) {
-                output::text(&line)?;
-            }
-            Ok(())
-        }
+        Output::Json => rendered.json_lines().iter().try_for_each(output::json),
+        Output::Text => rendered.text_lines(erased).iter().try_for_each(|line| output::text(line)),
     }
 }
 
@@ -270,10 +197,10 @@ mod tests {
 
     #[test]
     fn what_is_explained_is_a_clock_or_a_verdict_by_its_number() {
-        assert_eq!(what("clock:3"), Ok(What::Clock(ClockNo(3))));
-        assert_eq!(what("verdict:1"), Ok(What::Verdict(VerdictNo(1))));
+        assert_eq!(subject("clock:3"), Ok(Subject::Clock(ClockNo(3))));
+        assert_eq!(subject("verdict:1"), Ok(Subject::Verdict(VerdictNo(1))));
         for wrong in ["", "clock", "clock:0", "clock:x", "order:1", "verdict:-1"] {
-            assert!(what(wrong).is_err(), "{wrong}");
+            assert!(subject(wrong).is_err(), "{wrong}");
         }
     }
 }

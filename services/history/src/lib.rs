@@ -2,9 +2,17 @@
 //! rests on; every ticket folded again; every history held against the chain; proofs that nothing was altered or left out; and whole
 //! histories for process-mining tools. It needs neither server nor engine.
 
+pub mod as_of;
 pub mod conformance;
+pub mod difference;
+pub mod error;
+pub mod explanation;
+pub mod folded_ticket;
+pub mod opener;
 pub mod process_mining;
 pub mod proof;
 pub mod read_only_log;
+pub mod render;
 pub mod replay;
+pub mod ticket_history;
 pub mod ticket_summary;

@@ -3,7 +3,6 @@
 pub mod access;
 pub mod config;
 pub mod grpc;
-pub mod history;
 pub mod identity;
 pub mod serve;
 pub mod shutdown;

@@ -2,15 +2,10 @@
 
 use std::str::FromStr;
 
-use duban_server::history::AsOf;
+use duban_history::as_of::AsOf;
+use duban_history::render::SHANGHAI;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
-
-/// The office's zone; it has kept the same offset since 1991.
-pub(super) fn office() -> Offset {
-    Offset::constant(8)
-}
 
 /// RFC 3339, or local in Shanghai.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
@@ -20,7 +15,7 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     let local = text.parse::<DateTime>().map_err(|_| {
         "is no moment: write one like 2026-03-03T18:00:00+08:00, 2026-03-03T18:00 or 2026-03-03".to_owned()
     })?;
-    office().to_timestamp(local).map_err(|error| error.to_string())
+    SHANGHAI.to_timestamp(local).map_err(|error| error.to_string())
 }
 
 /// An end of a difference.

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
+use duban_aggregates::ids::{ClockNo, VerdictNo};
+use duban_history::as_of::AsOf;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::history_service_client::HistoryServiceClient;
-use duban_server::history::AsOf;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::explained::{Answer, Explained};
-use super::state::State;
-use super::{Difference, Entry, History, HistoryError, What, entries};
 use crate::departments::{Authed, CallError, Tokens};
 use crate::failure::Failure;
 use crate::{data, departments};
@@ -61,27 +59,15 @@ impl Remote {
         Ok(Self { ticket, runtime, history })
     }
 
-    pub(super) fn history(&mut self, as_of: AsOf) -> Result<History, Failure> {
+    pub(super) fn ticket(&mut self, as_of: AsOf) -> Result<api::Ticket, Failure> {
         let api::Moment { revision, known_at, at } = asked(as_of);
         let ticket_id = self.ticket.to_string();
         let request = api::GetTicketRequest { ticket_id, revision, known_at, at, ..Default::default() };
         let answer = self.runtime.block_on(self.history.get_ticket(request)).map_err(refused)?;
-        let ticket = answer.into_inner().ticket.ok_or(HistoryError::Answer("it holds no ticket"));
-        let state = ticket
-            .and_then(|ticket| State::answered(&ticket).ok_or(HistoryError::Answer("it holds no summary")));
-        let events = self.events()?;
-        let known = known(&events);
-        let mut entries = entries(events, &known).map_err(Failure::broken)?;
-        let seen = |entry: &Entry| {
-            as_of.revision.is_none_or(|last| entry.revision <= last)
-                && as_of.at.is_none_or(|at| entry.occurred_at <= at)
-                && as_of.known_at.is_none_or(|at| entry.recorded_at <= at)
-        };
-        entries.retain(seen);
-        Ok(History { entries, state: state.map_err(Failure::broken)? })
+        answer.into_inner().ticket.ok_or_else(|| Failure::broken("the server's answer holds no ticket"))
     }
 
-    pub(super) fn difference(&mut self, from: AsOf, to: AsOf) -> Result<Difference, Failure> {
+    pub(super) fn difference(&mut self, from: AsOf, to: AsOf) -> Result<api::DiffTicketResponse, Failure> {
         let request = api::DiffTicketRequest {
             ticket_id: self.ticket.to_string(),
             min_position: String::new(),
@@ -89,32 +75,28 @@ impl Remote {
             to: Some(asked(to)),
         };
         let answer = self.runtime.block_on(self.history.diff_ticket(request)).map_err(refused)?;
-        let mut answer = answer.into_inner();
-        let events = std::mem::take(&mut answer.events);
-        let known = known(&self.events()?);
-        Ok(Difference { entries: entries(events, &known).map_err(Failure::broken)?, answer })
+        Ok(answer.into_inner())
     }
 
-    pub(super) fn explain(&mut self, what: What) -> Result<Explained, Failure> {
+    pub(super) fn explain_clock(&mut self, clock: ClockNo) -> Result<api::ExplainClockResponse, Failure> {
         let (ticket_id, min_position) = (self.ticket.to_string(), String::new());
-        let answer = match what {
-            What::Clock(clock) => {
-                let request = api::ExplainClockRequest { ticket_id, min_position, clock: clock.0 };
-                let answer = self.runtime.block_on(self.history.explain_clock(request));
-                Answer::Clock(answer.map_err(refused)?.into_inner())
-            }
-            What::Verdict(verdict) => {
-                let request = api::ExplainVerdictRequest { ticket_id, min_position, verdict: verdict.0 };
-                let answer = self.runtime.block_on(self.history.explain_verdict(request));
-                Answer::Verdict(answer.map_err(refused)?.into_inner())
-            }
-        };
-        let known = known(&self.events()?);
-        Explained::read(answer, &known).map_err(Failure::broken)
+        let request = api::ExplainClockRequest { ticket_id, min_position, clock: clock.0 };
+        let answer = self.runtime.block_on(self.history.explain_clock(request)).map_err(refused)?;
+        Ok(answer.into_inner())
+    }
+
+    pub(super) fn explain_verdict(
+        &mut self,
+        verdict: VerdictNo,
+    ) -> Result<api::ExplainVerdictResponse, Failure> {
+        let (ticket_id, min_position) = (self.ticket.to_string(), String::new());
+        let request = api::ExplainVerdictRequest { ticket_id, min_position, verdict: verdict.0 };
+        let answer = self.runtime.block_on(self.history.explain_verdict(request)).map_err(refused)?;
+        Ok(answer.into_inner())
     }
 
     /// All events of the ticket, page by page.
-    fn events(&mut self) -> Result<Vec<api::HistoryEvent>, Failure> {
+    pub(super) fn events(&mut self) -> Result<Vec<api::HistoryEvent>, Failure> {
         let mut events = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -133,9 +115,4 @@ impl Remote {
             page_token = page.next_page_token;
         }
     }
-}
-
-fn known(events: &[api::HistoryEvent]) -> Vec<(Uuid, u64)> {
-    let events = events.iter().filter_map(|event| event.event.as_ref());
-    events.filter_map(|event| Some((event.id.parse().ok()?, event.revision))).collect()
 }

@@ -10,6 +10,7 @@ use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::trial::{Trial, Under};
 use duban_engine::runner::Rules;
+use duban_history::render::local;
 use duban_log::{Reader, View};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -20,7 +21,6 @@ use crate::args::{Data, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
 use crate::history::moment::moment;
-use crate::history::text::local;
 use crate::output::{self, Progress, count};
 
 /// Events whose tickets are tried at once: they lie in memory, twice.

@@ -5,21 +5,17 @@ use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use duban_aggregates::ids::TicketId;
 use duban_aggregates::office;
 use duban_codec::CodecError;
 use duban_log::tree::Hash;
 use duban_log::{Direction, Reader, Recorded, StreamName, StreamTree, Whole, leaf_hash};
-use duban_projections::ticket_streams;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::event_lines::EventLines;
 use super::export_file::{Completeness, ExportFile, FORMAT, certificate, in_a_row, leaf_of, mark};
 use super::signed_head::SignedHeadJson;
-
-/// Events read at a time.
-const PAGE: usize = 512;
+use crate::ticket_history::ticket_events;
 
 /// Why a ticket cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +67,7 @@ pub struct Exported {
 /// # Errors
 /// [`ExportError`].
 pub fn export_ticket(reader: &Reader, id: Uuid, progress: impl Fn(u64)) -> Result<Exported, ExportError> {
-    let (stream, all) = events_of(reader, id)?;
+    let (stream, all) = ticket_events(reader, id)?.ok_or(ExportError::NoTicket(id))?;
     let signed = last_head(reader)?.ok_or(ExportError::NoHead(id))?;
     let size = signed.head.size;
     let events: Vec<_> = all.iter().filter(|event| event.position.get() < size).cloned().collect();
@@ -119,24 +115,6 @@ fn json_of(event: &Recorded, leaf: &Hash) -> Result<Value, ExportError> {
     }
     // The codec has just written it.
     Ok(serde_json::from_str(&json).unwrap_or_default())
-}
-
-fn events_of(reader: &Reader, id: Uuid) -> Result<(StreamName, Vec<Recorded>), ExportError> {
-    for stream in ticket_streams(TicketId(id))? {
-        let mut events = Vec::new();
-        loop {
-            let page = reader.read_stream(&stream, events.len() as u64, Direction::Forward, PAGE)?;
-            let more = page.len() == PAGE;
-            events.extend(page);
-            if !more {
-                break;
-            }
-        }
-        if !events.is_empty() {
-            return Ok((stream, events));
-        }
-    }
-    Err(ExportError::NoTicket(id))
 }
 
 fn last_head(reader: &Reader) -> Result<Option<office::SignedHead>, ExportError> {

@@ -14,7 +14,8 @@ use super::error::{not_yours, refused, stopped};
 use super::page::{At, digest, foreign, page_size, read_token, token};
 use super::read::{Field, unit};
 use crate::access::{Grant, Scope};
-use crate::history::{order_status, summary};
+use duban_history::folded_ticket::order_status;
+use duban_history::ticket_summary::summary;
 
 /// Entries on a page where the caller says nothing, and at the most.
 const ITEMS_DEFAULT: u32 = 50;

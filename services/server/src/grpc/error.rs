@@ -6,6 +6,7 @@ use std::time::Duration;
 use duban_aggregates::chain::Stage;
 use duban_aggregates::rejection::{Class, Rejection};
 use duban_engine::runner::{FieldProblem, RunError};
+use duban_history::error::{FROM_SEES_MORE, HistoryError};
 use duban_projections::Stopped;
 use duban_vault::keys::KeysError;
 use tonic::{Code, Status};
@@ -49,6 +50,14 @@ pub(crate) fn refused(error: RunError) -> Status {
             caused(status, error)
         }
     }
+}
+
+/// What a caller reads of why a history is not shown.
+pub(crate) fn unshown(error: HistoryError) -> Status {
+    refused(match error {
+        HistoryError::FromSeesMore => RunError::field("from", FROM_SEES_MORE),
+        HistoryError::Unreadable { stream, reason } => RunError::Corrupt { stream, reason },
+    })
 }
 
 /// A refusal, with what programs need to go on: the reason, the stage now and needed, what is missing.

@@ -8,6 +8,10 @@ use duban_aggregates::ids::{ClockNo, TicketId, VerdictNo};
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::ticket::Ticket;
 use duban_engine::runner::RunError;
+use duban_history::as_of::AsOf;
+use duban_history::difference::difference;
+use duban_history::explanation::{explain_clock, explain_verdict};
+use duban_history::opener::Opener;
 use duban_log::{Direction, Recorded};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::history_service_server::HistoryService;
@@ -15,11 +19,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::command::{Api, uuid, works_on};
-use super::error::refused;
+use super::error::{refused, unshown};
 use super::page::page_size;
 use super::read::{Field, given, moment, read, under};
 use crate::access::{Grant, Scope, reads_personal_data};
-use crate::history::{AsOf, Opener, difference, explain_clock, explain_verdict};
 
 /// Events read from the log at a time.
 const READ_EVENTS: usize = 512;
@@ -39,7 +42,7 @@ impl HistoryService for Api {
         let (id, as_of) = asked_for(&asked).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
         let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
-        let ticket = as_of.ticket(&events, &opener, self.runner.clock().now()).map_err(refused)?;
+        let ticket = as_of.ticket(&events, &opener, self.runner.clock().now()).map_err(unshown)?;
         let ticket = ticket.ok_or_else(unknown).map_err(refused)?;
         Ok(Response::new(api::GetTicketResponse { ticket: Some(ticket) }))
     }
@@ -54,7 +57,7 @@ impl HistoryService for Api {
         self.wait_for(&asked.min_position).await?;
         let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
         let now = self.runner.clock().now();
-        let difference = difference(&events, (from, to), &opener, now).map_err(refused)?;
+        let difference = difference(&events, (from, to), &opener, now).map_err(unshown)?;
         Ok(Response::new(difference.ok_or_else(unknown).map_err(refused)?))
     }
 
@@ -67,7 +70,7 @@ impl HistoryService for Api {
         let (id, clock) = (uuid("ticket_id", &asked.ticket_id).map_err(refused)?, ClockNo(asked.clock));
         self.wait_for(&asked.min_position).await?;
         let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
-        let explained = explain_clock(&events, clock, &self.versions(), &opener).map_err(refused)?;
+        let explained = explain_clock(&events, clock, &self.versions(), &opener).map_err(unshown)?;
         let explained =
             explained.ok_or_else(|| RunError::from(Rejection::UnknownClock { clock })).map_err(refused)?;
         Ok(Response::new(explained))
@@ -82,7 +85,7 @@ impl HistoryService for Api {
         let (id, verdict) = (uuid("ticket_id", &asked.ticket_id).map_err(refused)?, VerdictNo(asked.verdict));
         self.wait_for(&asked.min_position).await?;
         let (events, opener) = self.whole(&grant, TicketId(id)).await.map_err(refused)?;
-        let explained = explain_verdict(&events, verdict, &self.versions(), &opener).map_err(refused)?;
+        let explained = explain_verdict(&events, verdict, &self.versions(), &opener).map_err(unshown)?;
         let explained = explained
             .ok_or_else(|| RunError::from(Rejection::UnknownVerdict { verdict }))
             .map_err(refused)?;
@@ -113,7 +116,7 @@ impl HistoryService for Api {
         let opener = self.opener_of(&grant, ticket).await.map_err(refused)?;
         let next = events.last().filter(|_| more).map(|last| list::events_token(ticket, last.revision + 1));
         let events =
-            events.iter().map(|event| opener.event(event)).collect::<Result<_, _>>().map_err(refused)?;
+            events.iter().map(|event| opener.event(event)).collect::<Result<_, _>>().map_err(unshown)?;
         Ok(Response::new(api::ListEventsResponse { events, next_page_token: next.unwrap_or_default() }))
     }
 

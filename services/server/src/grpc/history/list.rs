@@ -17,7 +17,7 @@ use crate::grpc::command::{Api, uuid};
 use crate::grpc::error::{informed, refused, stopped};
 use crate::grpc::page::{At, digest, foreign, page_size, read_token, token};
 use crate::grpc::read::{Field, moment, read, take};
-use crate::history::{state, summary};
+use duban_history::ticket_summary::{state, summary};
 
 /// Tickets on a page where the caller says nothing, and at the most.
 const TICKETS_DEFAULT: u32 = 50;

@@ -7,23 +7,23 @@ use duban_aggregates::ids::{ClockNo, VerdictNo};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::ticket::{self, Event, Ticket};
 use duban_codec::Wire;
-use duban_engine::runner::RunError;
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 
-use super::texts::Opener;
-use super::view;
+use crate::error::HistoryError;
+use crate::folded_ticket;
+use crate::opener::Opener;
 
 /// Explains a clock of the ticket that these are all events of; none where it has no such clock.
 ///
 /// # Errors
-/// [`RunError::Corrupt`], where an event cannot be read.
+/// [`HistoryError::Unreadable`], where an event cannot be read.
 pub fn explain_clock(
     events: &[Recorded],
     clock: ClockNo,
     versions: &Versions,
     opener: &Opener,
-) -> Result<Option<api::ExplainClockResponse>, RunError> {
+) -> Result<Option<api::ExplainClockResponse>, HistoryError> {
     let history = history(events)?;
     let Some(explained) = explain::clock(&history, clock, versions) else { return Ok(None) };
     let id = |index: usize| history[index].0.id.to_string();
@@ -32,11 +32,11 @@ pub fn explain_clock(
         rests_on.extend([Some(step.event), step.cause].into_iter().flatten());
     }
     rests_on.extend(explained.decided_by);
-    let (recomputed, met_at) = view::clock_status(explained.recomputed);
+    let (recomputed, met_at) = folded_ticket::clock_status(explained.recomputed);
     let ticket = folded(&history);
-    let stands = ticket
-        .as_ref()
-        .and_then(|ticket| ticket.clocks.iter().find(|known| known.start.clock == clock).map(view::clock));
+    let stands = ticket.as_ref().and_then(|ticket| {
+        ticket.clocks.iter().find(|known| known.start.clock == clock).map(folded_ticket::clock)
+    });
     let start = &explained.start;
     Ok(Some(api::ExplainClockResponse {
         clock: stands,
@@ -68,13 +68,13 @@ pub fn explain_clock(
 /// Explains a verdict of the ticket that these are all events of; none where it has no such verdict.
 ///
 /// # Errors
-/// [`RunError::Corrupt`], where an event cannot be read.
+/// [`HistoryError::Unreadable`], where an event cannot be read.
 pub fn explain_verdict(
     events: &[Recorded],
     verdict: VerdictNo,
     versions: &Versions,
     opener: &Opener,
-) -> Result<Option<api::ExplainVerdictResponse>, RunError> {
+) -> Result<Option<api::ExplainVerdictResponse>, HistoryError> {
     let history = history(events)?;
     let policies = events.iter().map(policy_version).collect::<Result<Vec<_>, _>>()?;
     let policy_of = |index: usize| policies.get(index).cloned().unwrap_or_default();
@@ -91,7 +91,7 @@ pub fn explain_verdict(
     };
     let calendar = versions.calendars.first().map(|calendar| calendar.version.clone());
     Ok(Some(api::ExplainVerdictResponse {
-        verdict: Some(view::verdict_view(&explained.verdict, opener)),
+        verdict: Some(folded_ticket::verdict_view(&explained.verdict, opener)),
         given_by: id(explained.given),
         policy: policy_of(explained.given),
         calendar: calendar.unwrap_or_default(),
@@ -109,15 +109,13 @@ pub fn explain_verdict(
     }))
 }
 
-fn corrupt(recorded: &Recorded, reason: &impl ToString) -> RunError {
-    RunError::Corrupt { stream: recorded.stream.to_string(), reason: reason.to_string() }
-}
-
 /// What the rules read of stored events.
-fn history(events: &[Recorded]) -> Result<Vec<(Meta, Event)>, RunError> {
+fn history(events: &[Recorded]) -> Result<Vec<(Meta, Event)>, HistoryError> {
     let read = |recorded: &Recorded| {
-        let event = duban_projections::ticket_event(recorded).map_err(|error| corrupt(recorded, &error))?;
-        let meta = duban_projections::meta(recorded).map_err(|error| corrupt(recorded, &error))?;
+        let event = duban_projections::ticket_event(recorded)
+            .map_err(|error| HistoryError::unreadable(recorded, &error))?;
+        let meta =
+            duban_projections::meta(recorded).map_err(|error| HistoryError::unreadable(recorded, &error))?;
         Ok((meta, event))
     };
     events.iter().map(read).collect()
@@ -127,16 +125,16 @@ fn folded(history: &[(Meta, Event)]) -> Option<Ticket> {
     history.iter().fold(None, |ticket, (meta, event)| ticket::evolve(ticket, event, meta))
 }
 
-fn policy_version(recorded: &Recorded) -> Result<String, RunError> {
+fn policy_version(recorded: &Recorded) -> Result<String, HistoryError> {
     let metadata = duban_codec::decode_metadata(&recorded.metadata);
-    Ok(metadata.map_err(|error| corrupt(recorded, &error))?.policy_version)
+    Ok(metadata.map_err(|error| HistoryError::unreadable(recorded, &error))?.policy_version)
 }
 
 fn shown(
     events: &[Recorded],
     which: &BTreeSet<usize>,
     opener: &Opener,
-) -> Result<Vec<api::HistoryEvent>, RunError> {
+) -> Result<Vec<api::HistoryEvent>, HistoryError> {
     which.iter().filter_map(|index| events.get(*index)).map(|event| opener.event(event)).collect()
 }
 

@@ -9,10 +9,10 @@ use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
 use duban_vault::seal::{Sealer, Unreadable};
+
+use crate::error::HistoryError;
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
-
-use duban_engine::runner::RunError;
 
 const SEALED: &str = "duban.event.v1.Sealed";
 
@@ -53,14 +53,14 @@ impl Opener {
     /// A stored event, with its texts as far as the caller may read them.
     ///
     /// # Errors
-    /// [`RunError::Corrupt`], where it cannot be read.
-    pub fn event(&self, recorded: &Recorded) -> Result<api::HistoryEvent, RunError> {
-        let corrupt = |reason: String| RunError::Corrupt { stream: recorded.stream.to_string(), reason };
+    /// [`HistoryError::Unreadable`], where it cannot be read.
+    pub fn event(&self, recorded: &Recorded) -> Result<api::HistoryEvent, HistoryError> {
+        let unreadable = |reason: String| HistoryError::unreadable(recorded, &reason);
         let stored = duban_projections::stored(recorded);
-        let event = duban_codec::to_event(&stored).map_err(|error| corrupt(error.to_string()))?;
+        let event = duban_codec::to_event(&stored).map_err(|error| unreadable(error.to_string()))?;
         let mut texts = Vec::new();
         if self.may {
-            let message = dynamic(&event).map_err(|error| corrupt(error.to_string()))?;
+            let message = dynamic(&event).map_err(|error| unreadable(error.to_string()))?;
             for (field, value) in message.fields() {
                 // The payload is the one message of the envelope that holds texts; paths begin inside it.
                 if field.containing_oneof().is_some()

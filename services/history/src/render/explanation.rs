@@ -5,27 +5,28 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::AnswerError;
+use super::event::{EventEntry, entries};
+use super::lines::local;
 use super::state::{Clock, lower, moment};
-use super::text::local;
-use super::{Difference, Entry, HistoryError, entries};
 
 /// What was explained.
-pub(super) enum Answer {
+pub(super) enum Explanation {
     Clock(api::ExplainClockResponse),
     Verdict(api::ExplainVerdictResponse),
 }
 
 /// An explanation, with the events that it names.
 pub(super) struct Explained {
-    pub(super) entries: Vec<Entry>,
-    answer: Answer,
+    pub(super) entries: Vec<EventEntry>,
+    answer: Explanation,
 }
 
 impl Explained {
-    pub(super) fn read(mut answer: Answer, known: &[(Uuid, u64)]) -> Result<Self, HistoryError> {
+    pub(super) fn read(mut answer: Explanation, known: &[(Uuid, u64)]) -> Result<Self, AnswerError> {
         let events = match &mut answer {
-            Answer::Clock(clock) => std::mem::take(&mut clock.events),
-            Answer::Verdict(verdict) => std::mem::take(&mut verdict.events),
+            Explanation::Clock(clock) => std::mem::take(&mut clock.events),
+            Explanation::Verdict(verdict) => std::mem::take(&mut verdict.events),
         };
         Ok(Self { entries: entries(events, known)?, answer })
     }
@@ -33,8 +34,8 @@ impl Explained {
     /// Whether what is stored is what comes out again.
     pub(super) fn agrees(&self) -> bool {
         match &self.answer {
-            Answer::Clock(clock) => clock.agrees,
-            Answer::Verdict(verdict) => verdict.agrees,
+            Explanation::Clock(clock) => clock.agrees,
+            Explanation::Verdict(verdict) => verdict.agrees,
         }
     }
 
@@ -55,8 +56,8 @@ impl Explained {
 
     pub(super) fn json(&self) -> Value {
         match &self.answer {
-            Answer::Clock(clock) => json!({ "clock": self.clock_json(clock) }),
-            Answer::Verdict(verdict) => json!({ "verdict": self.verdict_json(verdict) }),
+            Explanation::Clock(clock) => json!({ "clock": self.clock_json(clock) }),
+            Explanation::Verdict(verdict) => json!({ "verdict": self.verdict_json(verdict) }),
         }
     }
 
@@ -125,8 +126,8 @@ impl Explained {
 /// An explanation for people.
 pub(super) fn lines(explained: &Explained) -> Vec<String> {
     let (mut lines, differences) = match &explained.answer {
-        Answer::Clock(clock) => (clock_lines(explained, clock), &clock.differences),
-        Answer::Verdict(verdict) => (verdict_lines(explained, verdict), &verdict.differences),
+        Explanation::Clock(clock) => (clock_lines(explained, clock), &clock.differences),
+        Explanation::Verdict(verdict) => (verdict_lines(explained, verdict), &verdict.differences),
     };
     lines.extend(differences.iter().map(|difference| format!("differs: {difference}")));
     lines.push(if explained.agrees() { "ok: it agrees" } else { "not ok: it does not agree" }.to_owned());
@@ -208,8 +209,7 @@ fn point(point: Option<&api::Point>) -> Value {
     )
 }
 
-pub(super) fn difference_json(difference: &Difference) -> Value {
-    let answer = &difference.answer;
+pub(super) fn difference_json(answer: &api::DiffTicketResponse) -> Value {
     let changes = answer.changes.iter().map(|change| Change {
         field: &change.field,
         before: change.before.as_deref(),
@@ -223,8 +223,7 @@ pub(super) fn difference_json(difference: &Difference) -> Value {
     }})
 }
 
-pub(super) fn difference_lines(difference: &Difference) -> Vec<String> {
-    let answer = &difference.answer;
+pub(super) fn difference_lines(answer: &api::DiffTicketResponse) -> Vec<String> {
     let told = |point: Option<&api::Point>| {
         point.map_or_else(
             || "before the intake".to_owned(),

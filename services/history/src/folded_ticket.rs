@@ -1,4 +1,4 @@
-//! A ticket as readers see it: the fold's state, and what the fold does not keep.
+//! A ticket as readers see it: the rules' own state, and what they have no use for and only its events say.
 
 use std::collections::BTreeMap;
 
@@ -15,27 +15,27 @@ use duban_aggregates::ticket::{self, Ticket};
 use duban_aggregates::verdict::{Finding, Verdict};
 use duban_aggregates::{chain, intake, order, verdict};
 use duban_codec::Wire;
-use duban_engine::runner::RunError;
+
 use duban_log::Recorded;
 use duban_projections::{Kept, Row};
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as pb;
 use jiff::Timestamp;
 
-use duban_history::ticket_summary::summary;
-
-use super::texts::Opener;
+use crate::error::HistoryError;
+use crate::opener::Opener;
+use crate::ticket_summary::summary;
 
 /// A ticket, and what only its events say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct FoldedTicket {
     ticket: Ticket,
-    beside: Beside,
+    only_in_events: OnlyInEvents,
 }
 
 /// What the fold has no use for and readers have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Beside {
+struct OnlyInEvents {
     attachments: Vec<Attachment>,
     tasks: BTreeMap<OrderNo, Sealed>,
     measures: BTreeMap<MeasureNo, Sealed>,
@@ -45,7 +45,7 @@ struct Beside {
     round: u32,
 }
 
-impl Shown {
+impl FoldedTicket {
     /// The ticket.
     #[must_use]
     pub fn ticket(&self) -> &Ticket {
@@ -55,51 +55,48 @@ impl Shown {
     /// The same after one more event; nothing comes of an event before the intake.
     ///
     /// # Errors
-    /// [`RunError::Corrupt`], where it cannot be read.
-    pub fn after(shown: Option<Self>, recorded: &Recorded) -> Result<Option<Self>, RunError> {
-        let corrupt = |error: duban_projections::Undecodable| RunError::Corrupt {
-            stream: recorded.stream.to_string(),
-            reason: error.to_string(),
-        };
-        let event = duban_projections::ticket_event(recorded).map_err(corrupt)?;
-        let meta = duban_projections::meta(recorded).map_err(corrupt)?;
-        let (ticket, beside) = match shown {
-            Some(Self { ticket, beside }) => (Some(ticket), beside),
-            None => (None, Beside::default()),
+    /// [`HistoryError::Unreadable`], where it cannot be read.
+    pub fn after(folded: Option<Self>, recorded: &Recorded) -> Result<Option<Self>, HistoryError> {
+        let unreadable = |error: duban_projections::Undecodable| HistoryError::unreadable(recorded, &error);
+        let event = duban_projections::ticket_event(recorded).map_err(unreadable)?;
+        let meta = duban_projections::meta(recorded).map_err(unreadable)?;
+        let (ticket, only_in_events) = match folded {
+            Some(Self { ticket, only_in_events }) => (Some(ticket), only_in_events),
+            None => (None, OnlyInEvents::default()),
         };
         let Some(ticket) = ticket::evolve(ticket, &event, &meta) else { return Ok(None) };
-        let mut shown = Self { ticket, beside };
-        shown.keep(&event);
-        Ok(Some(shown))
+        let mut folded = Self { ticket, only_in_events };
+        folded.keep(&event);
+        Ok(Some(folded))
     }
 
     fn keep(&mut self, event: &ticket::Event) {
-        if self.ticket.round.number != self.beside.round {
-            self.beside.round = self.ticket.round.number;
-            self.beside.attempts = 0;
+        if self.ticket.round.number != self.only_in_events.round {
+            self.only_in_events.round = self.ticket.round.number;
+            self.only_in_events.attempts = 0;
         }
         match event {
             ticket::Event::Intake(intake::Event::TakenIn(intake)) => {
-                self.beside.attachments.clone_from(&intake.attachments);
+                self.only_in_events.attachments.clone_from(&intake.attachments);
             }
             ticket::Event::Intake(intake::Event::Attached { attachment }) => {
-                self.beside.attachments.push(attachment.clone());
+                self.only_in_events.attachments.push(attachment.clone());
             }
             ticket::Event::Order(order::Event::Issued { order, task, .. }) => {
-                self.beside.tasks.insert(*order, task.clone());
+                self.only_in_events.tasks.insert(*order, task.clone());
             }
             ticket::Event::Gate(gate::Event::MeasurePlanned { measure, text, .. }) => {
-                self.beside.measures.insert(*measure, text.clone());
+                self.only_in_events.measures.insert(*measure, text.clone());
             }
             ticket::Event::Verdict(verdict::Event::ErratumRecorded { verdict, .. }) => {
-                self.beside.errata.push(*verdict);
+                self.only_in_events.errata.push(*verdict);
             }
             ticket::Event::Chain(chain::Event::Closed { certificate }) => {
-                self.beside.certificate = Some(certificate.clone());
+                self.only_in_events.certificate = Some(certificate.clone());
             }
             // Superseded, never erased: the events keep it.
-            ticket::Event::Chain(chain::Event::Reopened { .. }) => self.beside.certificate = None,
-            ticket::Event::Chain(chain::Event::ContactAttempted { .. }) => self.beside.attempts += 1,
+            ticket::Event::Chain(chain::Event::Reopened { .. }) => self.only_in_events.certificate = None,
+            ticket::Event::Chain(chain::Event::ContactAttempted { .. }) => self.only_in_events.attempts += 1,
             _ => {}
         }
     }
@@ -129,7 +126,7 @@ impl Shown {
                 product: intake.service.product.put(),
                 monthly_rent_fen: intake.service.monthly_rent_fen,
             }),
-            attachments: self.beside.attachments.put(),
+            attachments: self.only_in_events.attachments.put(),
             mass_outage: intake.mass_outage,
             linked: intake.linked.put(),
             install: intake.install.put(),
@@ -166,8 +163,8 @@ impl Shown {
             service_up_at: ticket.fault.service_up.map(|(at, _)| at).put(),
             last_test_passed: ticket.fault.last_test.map(|(passed, _)| passed),
             customers_own_terminal: ticket.fault.customers_own_terminal,
-            certificate: self.beside.certificate.put(),
-            errata: self.beside.errata.put(),
+            certificate: self.only_in_events.certificate.put(),
+            errata: self.only_in_events.errata.put(),
             problem: ticket.problem.put(),
             notices: ticket.notices.iter().map(ToString::to_string).collect(),
             merged_from: ticket.merged_from.iter().map(ToString::to_string).collect(),
@@ -190,7 +187,7 @@ impl Shown {
                 .map_or(pb::FeedbackPassed::Unspecified.into(), |(passed, _): (FeedbackPassed, _)| {
                     passed.put()
                 }),
-            attempts: self.beside.attempts,
+            attempts: self.only_in_events.attempts,
         }
     }
 
@@ -204,7 +201,7 @@ impl Shown {
             part: order.part.put(),
             unit: order.unit.to_string(),
             status: order_status(order.status).into(),
-            task: self.beside.tasks.get(&order.number).and_then(|task| opener.open(task)),
+            task: self.only_in_events.tasks.get(&order.number).and_then(|task| opener.open(task)),
             issued_at: order.issued_at.put(),
             due: self.ticket.clocks.iter().find(its).map(|clock| clock.start.due).put(),
             waits_for: order.waits_for.put(),
@@ -216,7 +213,7 @@ impl Shown {
     fn measure(&self, measure: &gate::Measure, opener: &Opener) -> api::MeasureView {
         api::MeasureView {
             measure: measure.number.0,
-            text: self.beside.measures.get(&measure.number).and_then(|text| opener.open(text)),
+            text: self.only_in_events.measures.get(&measure.number).and_then(|text| opener.open(text)),
             owner: measure.owner.to_string(),
             due_on: measure.due_on.put(),
             carried_out: measure.carried_out.is_some(),
@@ -227,7 +224,7 @@ impl Shown {
         let view = |gate: Gate| {
             let missing = gate::missing(&self.ticket, gate);
             let held = self
-                .beside
+                .only_in_events
                 .certificate
                 .iter()
                 .flat_map(|certificate| &certificate.gates)

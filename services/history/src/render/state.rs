@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// How a ticket stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct State {
+pub(super) struct TicketState {
     pub(super) ticket: String,
     pub(super) revision: u64,
     pub(super) kind: String,
@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) gates: Vec<GateState>,
     pub(super) verdicts: Vec<Verdict>,
     /// Who had it; the seconds add up to the open time.
-    pub(super) custody: Vec<Stretch>,
+    pub(super) custody: Vec<CustodyStretch>,
 }
 
 /// An order.
@@ -86,7 +86,7 @@ pub(super) struct Verdict {
 
 /// A stretch of custody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Stretch {
+pub(super) struct CustodyStretch {
     pub(super) holder: String,
     pub(super) from: Option<Timestamp>,
     /// For the one that goes on the moment up to which it is counted.
@@ -97,9 +97,9 @@ pub(super) struct Stretch {
     pub(super) open: bool,
 }
 
-impl State {
+impl TicketState {
     /// Of an answer; none of one without a summary.
-    pub(super) fn answered(ticket: &api::Ticket) -> Option<Self> {
+    pub(super) fn of(ticket: &api::Ticket) -> Option<Self> {
         let summary = ticket.summary.as_ref()?;
         let orders = ticket.orders.iter().map(|order| Order {
             order: order.order,
@@ -115,7 +115,7 @@ impl State {
             waived: gate.waived,
             missing: gate.missing.clone(),
         });
-        let custody = ticket.custody.iter().map(|stretch| Stretch {
+        let custody = ticket.custody.iter().map(|stretch| CustodyStretch {
             holder: stretch.holder.clone(),
             from: moment(stretch.from.as_ref()),
             until: moment(stretch.until.as_ref().or(ticket.as_of.as_ref())),

@@ -2,19 +2,22 @@
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
+use jiff::tz::Offset;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::moment::office;
-use super::state::State;
-use super::texts::payload;
-use super::{Entry, custody};
+use super::custody_bar;
+use super::event::{EventEntry, payload};
+use super::state::TicketState;
+
+/// The office's zone; it has kept the same offset since 1991.
+pub const SHANGHAI: Offset = Offset::constant(8);
 
 /// Fields that say nothing to people.
-const SILENT: [&str; 2] = ["phoneHash", "numberHash"];
+const NOT_FOR_PEOPLE: [&str; 2] = ["phoneHash", "numberHash"];
 
 /// Every event: when, what, who, where in the log, and what led to it.
-pub(super) fn event_lines(entries: &[Entry], erased: bool) -> Vec<String> {
+pub(super) fn event_lines(entries: &[EventEntry], erased: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let mut first = None;
     for entry in entries {
@@ -31,20 +34,21 @@ pub(super) fn event_lines(entries: &[Entry], erased: bool) -> Vec<String> {
 }
 
 /// How the ticket stands.
-pub(super) fn state_lines(of: &State) -> Vec<String> {
+pub(super) fn state_lines(of: &TicketState) -> Vec<String> {
     let mut lines = Vec::new();
     state(of, &mut lines);
     lines
 }
 
 /// A moment in Shanghai.
-pub(crate) fn local(at: Timestamp) -> String {
-    let at = office().to_datetime(at);
+#[must_use]
+pub fn local(at: Timestamp) -> String {
+    let at = SHANGHAI.to_datetime(at);
     strtime::format("%Y-%m-%d %H:%M:%S", at).unwrap_or_else(|_| at.to_string())
 }
 
-fn event(entry: &Entry, together: Option<u64>, erased: bool, lines: &mut Vec<String>) {
-    let Entry { revision, kind, actor, unit, role, .. } = entry;
+fn event(entry: &EventEntry, together: Option<u64>, erased: bool, lines: &mut Vec<String>) {
+    let EventEntry { revision, kind, actor, unit, role, .. } = entry;
     let (recorded, occurred) = (local(entry.recorded_at), local(entry.occurred_at));
     let occurred = if recorded == occurred { String::new() } else { format!("  (happened {occurred})") };
     lines.push(format!("{revision:>4}  {recorded}  {kind:<32} {actor} of {unit}, {role}{occurred}"));
@@ -55,7 +59,7 @@ fn event(entry: &Entry, together: Option<u64>, erased: bool, lines: &mut Vec<Str
     }
 }
 
-fn cause(entry: &Entry, together: Option<u64>) -> String {
+fn cause(entry: &EventEntry, together: Option<u64>) -> String {
     let cause = &entry.cause;
     if let Some(revision) = together {
         return format!("with event {revision}");
@@ -78,7 +82,7 @@ fn fields(path: &str, json: &Value, erased: bool, lines: &mut Vec<String>) {
     };
     match json {
         Value::Object(inner) => {
-            for (name, value) in inner.iter().filter(|(name, _)| !SILENT.contains(&name.as_str())) {
+            for (name, value) in inner.iter().filter(|(name, _)| !NOT_FOR_PEOPLE.contains(&name.as_str())) {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 fields(&path, value, erased, lines);
             }
@@ -95,8 +99,8 @@ fn fields(path: &str, json: &Value, erased: bool, lines: &mut Vec<String>) {
     }
 }
 
-fn state(state: &State, lines: &mut Vec<String>) {
-    let State { ticket, revision, kind, category, stage, round, holder, .. } = state;
+fn state(state: &TicketState, lines: &mut Vec<String>) {
+    let TicketState { ticket, revision, kind, category, stage, round, holder, .. } = state;
     let ended = state.ended_at.map_or(String::new(), |at| format!(" {}", local(at)));
     lines.push(format!("{kind} {ticket}, {category}"));
     lines.push(format!("{}{ended}: {stage}, round {round}, with {holder}, revision {revision}", state.state));
@@ -153,7 +157,7 @@ fn state(state: &State, lines: &mut Vec<String>) {
             format!("{:>3}  {:<20} {found}, {}", verdict.verdict, verdict.unit, verdict.status)
         }),
     );
-    section("custody 在手时长", lines, custody::lines(&state.custody).into_iter());
+    section("custody 在手时长", lines, custody_bar::lines(&state.custody).into_iter());
 }
 
 fn section(title: &str, lines: &mut Vec<String>, rows: impl Iterator<Item = String>) {

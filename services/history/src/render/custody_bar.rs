@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::state::Stretch;
-use super::text::{duration, local};
+use super::lines::{duration, local};
+use super::state::CustodyStretch;
 
 /// Cells of a bar, at the most.
 const CELLS: u64 = 60;
@@ -12,7 +12,7 @@ const CELLS: u64 = 60;
 const NAME: usize = 20;
 
 /// The lines of the bar; none where nobody has had it.
-pub(super) fn lines(stretches: &[Stretch]) -> Vec<String> {
+pub(super) fn lines(stretches: &[CustodyStretch]) -> Vec<String> {
     let held: Vec<Span<'_>> = stretches.iter().filter_map(Span::of).collect();
     let (Some(first), Some(last)) = (held.first(), held.iter().map(|span| span.until).max()) else {
         return Vec::new();
@@ -46,9 +46,9 @@ struct Span<'s> {
 
 impl<'s> Span<'s> {
     /// Nobody's time is a gap.
-    fn of(stretch: &'s Stretch) -> Option<Self> {
+    fn of(stretch: &'s CustodyStretch) -> Option<Self> {
         let (from, until) = (stretch.from?.as_second(), stretch.until?.as_second());
-        let Stretch { holder, seconds, .. } = stretch;
+        let CustodyStretch { holder, seconds, .. } = stretch;
         (holder != "nobody").then_some(Self { holder, from, until, seconds: *seconds })
     }
 }
@@ -105,10 +105,10 @@ impl Axis {
 mod tests {
     use super::*;
 
-    fn stretch(holder: &str, from: i64, until: i64) -> Stretch {
+    fn stretch(holder: &str, from: i64, until: i64) -> CustodyStretch {
         let at = |second| Timestamp::from_second(second).ok();
         let seconds = if holder == "nobody" { 0 } else { u64::try_from(until - from).unwrap() };
-        Stretch { holder: holder.into(), from: at(from), until: at(until), seconds, open: false }
+        CustodyStretch { holder: holder.into(), from: at(from), until: at(until), seconds, open: false }
     }
 
     fn bar_of(lines: &[String], holder: &str) -> String {

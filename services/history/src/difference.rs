@@ -1,8 +1,9 @@
 //! The difference between two moments of a ticket: every field that differs, in words what that means, and the events between.
 
+mod words;
+
 use std::collections::BTreeMap;
 
-use duban_engine::runner::RunError;
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
-use super::texts::Opener;
-use super::{AsOf, words};
+use crate::as_of::AsOf;
+use crate::error::HistoryError;
+use crate::opener::Opener;
 
 /// What the two states say of themselves, and is no difference.
 const OF_THEMSELVES: &str = "as_of";
@@ -20,15 +22,15 @@ const OF_THEMSELVES: &str = "as_of";
 /// second. At a moment before the intake there is nothing, and every field of the other one differs.
 ///
 /// # Errors
-/// [`RunError::Fields`], where the first sees what the second does not; [`RunError::Corrupt`], where an event cannot be read.
+/// [`HistoryError::FromSeesMore`]; [`HistoryError::Unreadable`], where an event cannot be read.
 pub fn difference(
     events: &[Recorded],
     (from, to): (AsOf, AsOf),
     opener: &Opener,
     now: Timestamp,
-) -> Result<Option<api::DiffTicketResponse>, RunError> {
+) -> Result<Option<api::DiffTicketResponse>, HistoryError> {
     if events.iter().any(|event| from.sees(event) && !to.sees(event)) {
-        return Err(RunError::field("from", "sees events that `to` does not: put the earlier moment first"));
+        return Err(HistoryError::FromSeesMore);
     }
     let before = from.ticket(events, opener, now)?;
     let Some(after) = to.ticket(events, opener, now)? else { return Ok(None) };
@@ -48,7 +50,7 @@ fn point(ticket: &api::Ticket) -> api::Point {
 }
 
 /// Every field that differs, by its path in the answer `Ticket`.
-fn changes(before: Option<&api::Ticket>, after: &api::Ticket) -> Result<Vec<api::FieldChange>, RunError> {
+fn changes(before: Option<&api::Ticket>, after: &api::Ticket) -> Result<Vec<api::FieldChange>, HistoryError> {
     let before = before.map(fields).transpose()?.unwrap_or_default();
     let after = fields(after)?;
     let old: BTreeMap<&str, &str> = before.iter().map(|(path, text)| (&**path, &**text)).collect();
@@ -64,8 +66,8 @@ fn changes(before: Option<&api::Ticket>, after: &api::Ticket) -> Result<Vec<api:
 }
 
 /// A ticket as canonical JSON has it, field by field with its path: `orders[0].status`. What has its default value is left out.
-fn fields(ticket: &api::Ticket) -> Result<Vec<(String, String)>, RunError> {
-    let unreadable = |reason: String| RunError::Corrupt { stream: "the answer".to_owned(), reason };
+fn fields(ticket: &api::Ticket) -> Result<Vec<(String, String)>, HistoryError> {
+    let unreadable = |reason: String| HistoryError::Unreadable { stream: "the answer".to_owned(), reason };
     let descriptor = duban_codec::descriptors().get_message_by_name("duban.api.v1.Ticket");
     let descriptor = descriptor.ok_or_else(|| unreadable("the contract has no ticket".to_owned()))?;
     let message = DynamicMessage::decode(descriptor, ticket.encode_to_vec().as_slice());

@@ -1,23 +1,12 @@
-//! Histories 履历 as readers see them, over gRPC and beside a directory alike: a ticket as it stood, two moments compared, and a
-//! verdict drilled down to the events and versions that it rests on.
-
-mod diff;
-mod explain;
-mod texts;
-mod view;
-mod words;
-
-pub use self::diff::difference;
-pub use self::explain::{explain_clock, explain_verdict};
-pub use self::texts::Opener;
-pub use self::view::{Shown, order_status};
-pub use duban_history::ticket_summary::{state, summary};
+//! A ticket as it stood: after an event, by what was known, by what was true.
 
 use duban_log::Recorded;
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
 
-use duban_engine::runner::RunError;
+use crate::error::HistoryError;
+use crate::folded_ticket::FoldedTicket;
+use crate::opener::Opener;
 
 /// As it stood when. Every part that is given must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,31 +34,31 @@ impl AsOf {
     /// The moment that a state is of, up to which its custody is counted: the one that was asked for, of several the earliest,
     /// never later than now; for a revision, when its event was recorded.
     #[must_use]
-    pub fn moment(&self, shown: &Shown, now: Timestamp) -> Timestamp {
-        let after = self.revision.map(|_| shown.ticket().last_recorded_at);
+    pub fn moment(&self, folded: &FoldedTicket, now: Timestamp) -> Timestamp {
+        let after = self.revision.map(|_| folded.ticket().last_recorded_at);
         [after, self.known_at, self.at].into_iter().flatten().fold(now, Timestamp::min)
     }
 
     /// The ticket, folded from those of its events that count; none where none does.
     ///
     /// # Errors
-    /// [`RunError::Corrupt`], where one cannot be read.
-    pub fn fold(&self, events: &[Recorded]) -> Result<Option<Shown>, RunError> {
+    /// [`HistoryError::Unreadable`], where one cannot be read.
+    pub fn fold(&self, events: &[Recorded]) -> Result<Option<FoldedTicket>, HistoryError> {
         let seen = events.iter().filter(|event| self.sees(event));
-        seen.into_iter().try_fold(None, Shown::after)
+        seen.into_iter().try_fold(None, FoldedTicket::after)
     }
 
     /// The state of the ticket that these are the events of; none where nothing had happened.
     ///
     /// # Errors
-    /// [`RunError::Corrupt`], where an event cannot be read.
+    /// [`HistoryError::Unreadable`], where an event cannot be read.
     pub fn ticket(
         &self,
         events: &[Recorded],
         opener: &Opener,
         now: Timestamp,
-    ) -> Result<Option<api::Ticket>, RunError> {
-        let shown = self.fold(events)?;
-        Ok(shown.map(|shown| shown.view(opener, self.moment(&shown, now))))
+    ) -> Result<Option<api::Ticket>, HistoryError> {
+        let folded = self.fold(events)?;
+        Ok(folded.map(|folded| folded.view(opener, self.moment(&folded, now))))
     }
 }
