@@ -49,6 +49,12 @@ impl From<duban_log::Error> for Failure {
     }
 }
 
+impl From<duban_engine::data_directory::DataDirectoryError> for Failure {
+    fn from(error: duban_engine::data_directory::DataDirectoryError) -> Self {
+        if error.is_misuse() { Self::misuse(error) } else { Self::broken(error) }
+    }
+}
+
 impl From<duban_history::conformance::ConformanceError> for Failure {
     fn from(error: duban_history::conformance::ConformanceError) -> Self {
         Self::broken(error)

@@ -21,7 +21,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::args::{Data, Master, Output};
-use crate::data::{self, Append, Writer};
+use duban_engine::data_directory::WritableDirectory;
+
+use crate::data::{self, Append};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
 
@@ -70,7 +72,7 @@ pub(crate) struct Answer {
 
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let writer = Writer::open(&args.data.data, args.master.master_key.as_deref())?;
+    let writer = WritableDirectory::open(&args.data.data, args.master.master_key.as_deref())?;
     let progress = Progress::new("generate", "tickets", args.tickets);
     let answer = generate(&writer, args.tickets, args.seed, &progress)?;
     let took = progress.elapsed();
@@ -90,7 +92,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
 
 /// Writes so many tickets of a seed.
 pub(crate) fn generate(
-    writer: &Writer,
+    writer: &WritableDirectory,
     tickets: u64,
     seed: u64,
     progress: &Progress,
@@ -262,7 +264,7 @@ mod tests {
 
     fn generated(tickets: u64, seed: u64) -> (tempfile::TempDir, Answer) {
         let dir = tempfile::tempdir().unwrap();
-        let writer = Writer::open(dir.path(), None).unwrap();
+        let writer = WritableDirectory::open(dir.path(), None).unwrap();
         let answer =
             generate(&writer, tickets, seed, &Progress::new("generate", "tickets", tickets)).unwrap();
         (dir, answer)
@@ -296,7 +298,7 @@ mod tests {
         let ((one, _), (two, _)) = (generated(20, 1), generated(20, 2));
         let ids = |dir| events(dir).into_iter().map(|(id, ..)| id).collect::<std::collections::BTreeSet<_>>();
         assert!(ids(&one).is_disjoint(&ids(&two)));
-        let writer = Writer::open(one.path(), None).unwrap();
+        let writer = WritableDirectory::open(one.path(), None).unwrap();
         let progress = Progress::new("generate", "tickets", 20);
         let error = generate(&writer, 20, 1, &progress).unwrap_err();
         assert!(matches!(error, Failure::Use(_)), "{error:?}");

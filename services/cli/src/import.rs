@@ -1,30 +1,13 @@
 //! `duban import`: the rows of any table become tickets, or steps of foreign histories, once.
-//!
-//! Ids come from the source's name and the row's key, so a run that was cut short goes on where it was, and a second run adds
-//! nothing. A row that cannot be taken in costs itself only: it is reported with its line and why.
-
-mod histories;
-mod lines;
-mod mapping;
-mod moment;
-mod row;
-mod rule;
-mod run;
-mod steps;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 
-use duban_engine::runner::Rules;
-use serde::Serialize;
+use duban_import::{Import, ImportError, ImportReport, RejectedRow, import};
 
 use crate::args::{Data, Master, Output};
-use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, count};
-use mapping::{Mapping, MappingError, Rows};
-use steps::StepMapping;
+use crate::progress::Bars;
 
 /// Rejected rows that people are shown; programs get all of them.
 const SHOWN: usize = 20;
@@ -49,81 +32,31 @@ pub(crate) struct Args {
     input: PathBuf,
 }
 
-/// A rejected row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Rejected {
-    /// Its line in the input, from 1.
-    pub(crate) line: u64,
-    /// Why.
-    pub(crate) reason: String,
-}
-
-/// What an import did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Answer {
-    /// Rows read.
-    pub(crate) read: u64,
-    /// Tickets or steps added; in a dry run, that would be.
-    pub(crate) added: u64,
-    /// Rows whose tickets or steps were there already.
-    pub(crate) known: u64,
-    /// Rows rejected.
-    pub(crate) rejected: u64,
-    /// Each of them, by line.
-    pub(crate) errors: Vec<Rejected>,
-    /// Foreign histories that the rows belong to, where they are steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) histories: Option<u64>,
-}
-
-/// Why an import did not begin.
-#[derive(Debug, thiserror::Error)]
-enum ImportError {
-    #[error("cannot read the input {path}")]
-    Input { path: PathBuf, source: std::io::Error },
-    #[error(transparent)]
-    Mapping(#[from] MappingError),
-}
-
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let Rules { policy, calendar } = data::rules_in(&args.data.data)?;
-    let text = mapping::text(&args.mapping).map_err(Failure::misuse)?;
-    let bytes = std::fs::read(&args.input)
-        .map_err(|source| Failure::misuse(ImportError::Input { path: args.input.clone(), source }))?;
-    let rules = run::Rules { policy: &policy, calendar: &calendar };
-    let (data, master_key) = (&args.data.data, args.master.master_key.as_deref());
-    let answer = match mapping::rows(&args.mapping, &text).map_err(Failure::misuse)? {
-        Rows::Tickets => {
-            let mapping = Mapping::parse(&args.mapping, &text, &policy).map_err(Failure::misuse)?;
-            let table = row::read(&bytes, &mapping, &policy).map_err(Failure::misuse)?;
-            drop(bytes);
-            if args.dry_run {
-                run::dry(data, &mapping, table, rules)?
-            } else {
-                run::import(data, master_key, &mapping, table, rules)?
-            }
-        }
-        Rows::Steps => {
-            let mapping = StepMapping::parse(&args.mapping, &text).map_err(Failure::misuse)?;
-            let table = steps::read(&bytes, &mapping).map_err(Failure::misuse)?;
-            drop(bytes);
-            if args.dry_run {
-                histories::dry(data, table, rules)?
-            } else {
-                histories::import(data, master_key, &mapping, table, rules)?
-            }
-        }
+    let bars = Bars::default();
+    let what = Import {
+        data: &args.data.data,
+        master_key: args.master.master_key.as_deref(),
+        mapping: &args.mapping,
+        input: &args.input,
+        dry_run: args.dry_run,
     };
+    let name = if args.dry_run { "check" } else { "import" };
+    let report = import(what, &|done, total| bars.show_unit(name, "rows", done, total)).map_err(failed)?;
     match output {
-        Output::Json => output::json(&answer)?,
-        Output::Text => show(&answer, args.dry_run)?,
+        Output::Json => output::json(&report)?,
+        Output::Text => show(&report, args.dry_run)?,
     }
-    Ok(Done::holds(answer.rejected == 0))
+    Ok(Done::holds(report.rejected == 0))
 }
 
-fn show(answer: &Answer, dry_run: bool) -> Result<(), Failure> {
-    let Answer { read, added, known, rejected, errors, histories } = answer;
+fn failed(error: ImportError) -> Failure {
+    if error.is_misuse() { Failure::misuse(error) } else { Failure::broken(error) }
+}
+
+fn show(report: &ImportReport, dry_run: bool) -> Result<(), Failure> {
+    let ImportReport { read, added, known, rejected, errors, histories } = report;
     let verb = if dry_run { "to add (dry run, nothing was written)" } else { "added" };
     output::text(&format!(
         "{} rows read{}: {} {verb}, {} known, {} rejected",
@@ -133,7 +66,7 @@ fn show(answer: &Answer, dry_run: bool) -> Result<(), Failure> {
         count(*known),
         count(*rejected)
     ))?;
-    for Rejected { line, reason } in errors.iter().take(SHOWN) {
+    for RejectedRow { line, reason } in errors.iter().take(SHOWN) {
         output::text(&format!("line {line}: {reason}"))?;
     }
     if errors.len() > SHOWN {

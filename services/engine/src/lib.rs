@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod cluster;
+pub mod data_directory;
 pub mod days;
 pub mod drain;
 pub mod lease;

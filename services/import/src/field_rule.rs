@@ -7,17 +7,17 @@ use serde::Deserialize;
 /// A field's rule as the mapping writes it: a text with `{Column}` in it, or a table.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Rule {
+pub(crate) enum FieldRule {
     /// A text in which `{Column}` stands for what that column holds; `{{` and `}}` are braces.
     Text(String),
     /// More than a text.
-    Spec(Spec),
+    RuleSpec(RuleSpec),
 }
 
 /// A rule with a table of values or with words to look for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Spec {
+pub(crate) struct RuleSpec {
     /// What the rule reads.
     pub(crate) text: String,
     /// The `[table.NAME]` that says what each text becomes.
@@ -40,14 +40,14 @@ pub(crate) struct Words {
 
 /// The tables and word lists of a mapping.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lists {
+pub(crate) struct Lookups {
     pub(crate) tables: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) words: BTreeMap<String, Vec<Words>>,
 }
 
 /// Why a rule makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RuleError {
+pub enum FieldRuleError {
     /// A brace that is not closed, or closes nothing.
     #[error("{0:?} has a brace without its partner: write {{{{ or }}}} for a brace itself")]
     Brace(String),
@@ -67,22 +67,22 @@ pub(crate) enum RuleError {
 /// What a text is, in a table that does not have it, or without any of the words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not in [{kind}.{name}] of the mapping, which has no `otherwise`")]
-pub(crate) struct NotFound {
+pub(crate) struct NoValue {
     text: String,
     kind: &'static str,
     name: String,
 }
 
-/// A rule, checked and ready.
+/// A rule, checked and prepared.
 #[derive(Clone, Debug)]
-pub(crate) struct Ready {
-    template: Vec<Part>,
+pub(crate) struct PreparedRule {
+    template: Vec<TemplatePart>,
     lookup: Option<Lookup>,
     otherwise: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+enum TemplatePart {
     Literal(String),
     Column(String),
 }
@@ -99,18 +99,18 @@ struct Phrase {
     open: bool,
 }
 
-impl Rule {
+impl FieldRule {
     /// Checks the rule against the mapping's lists.
-    pub(crate) fn ready(&self, lists: &Lists) -> Result<Ready, RuleError> {
+    pub(crate) fn prepare(&self, lists: &Lookups) -> Result<PreparedRule, FieldRuleError> {
         let spec = match self {
             Self::Text(text) => {
-                return Ok(Ready { template: template(text)?, lookup: None, otherwise: None });
+                return Ok(PreparedRule { template: template(text)?, lookup: None, otherwise: None });
             }
-            Self::Spec(spec) => spec,
+            Self::RuleSpec(spec) => spec,
         };
-        let missing = |kind, name: &String| RuleError::NoList { kind, name: name.clone() };
+        let missing = |kind, name: &String| FieldRuleError::NoList { kind, name: name.clone() };
         let lookup = match (&spec.table, &spec.words) {
-            (Some(_), Some(_)) => return Err(RuleError::Both),
+            (Some(_), Some(_)) => return Err(FieldRuleError::Both),
             (None, None) => None,
             (Some(name), None) => {
                 let table = lists.tables.get(name).ok_or_else(|| missing("table", name))?;
@@ -119,25 +119,25 @@ impl Rule {
             }
             (None, Some(name)) => {
                 let words = lists.words.get(name).ok_or_else(|| missing("words", name))?;
-                let ready = words.iter().map(|words| (words.gives.clone(), phrases(&words.any))).collect();
-                Some(Lookup::Words(name.clone(), ready))
+                let prepare = words.iter().map(|words| (words.gives.clone(), phrases(&words.any))).collect();
+                Some(Lookup::Words(name.clone(), prepare))
             }
         };
-        Ok(Ready { template: template(&spec.text)?, lookup, otherwise: spec.otherwise.clone() })
+        Ok(PreparedRule { template: template(&spec.text)?, lookup, otherwise: spec.otherwise.clone() })
     }
 }
 
-impl Ready {
+impl PreparedRule {
     /// A rule that always gives this.
     pub(crate) fn constant(text: &str) -> Self {
-        Self { template: vec![Part::Literal(text.to_owned())], lookup: None, otherwise: None }
+        Self { template: vec![TemplatePart::Literal(text.to_owned())], lookup: None, otherwise: None }
     }
 
     /// The columns it reads.
     pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
         self.template.iter().filter_map(|part| match part {
-            Part::Column(column) => Some(column.as_str()),
-            Part::Literal(_) => None,
+            TemplatePart::Column(column) => Some(column.as_str()),
+            TemplatePart::Literal(_) => None,
         })
     }
 
@@ -148,7 +148,7 @@ impl Ready {
             Some(Lookup::Words(_, words)) => words.iter().map(|(gives, _)| gives.as_str()).collect(),
             None => match &self.template[..] {
                 [] => vec![""],
-                [Part::Literal(text)] => vec![text],
+                [TemplatePart::Literal(text)] => vec![text],
                 _ => return None,
             },
         };
@@ -156,12 +156,12 @@ impl Ready {
     }
 
     /// What it gives for a row.
-    pub(crate) fn read<'r>(&self, column: impl Fn(&str) -> &'r str) -> Result<String, NotFound> {
+    pub(crate) fn read<'r>(&self, column: impl Fn(&str) -> &'r str) -> Result<String, NoValue> {
         let mut text = String::new();
         for part in &self.template {
             text.push_str(match part {
-                Part::Literal(literal) => literal,
-                Part::Column(name) => column(name).trim(),
+                TemplatePart::Literal(literal) => literal,
+                TemplatePart::Column(name) => column(name).trim(),
             });
         }
         let found = match &self.lookup {
@@ -182,13 +182,13 @@ impl Ready {
                 Some(Lookup::Table(name, _)) => ("table", name.clone()),
                 None => ("table", String::new()),
             };
-            NotFound { text, kind, name }
+            NoValue { text, kind, name }
         })
     }
 }
 
-fn template(text: &str) -> Result<Vec<Part>, RuleError> {
-    let unpaired = || RuleError::Brace(text.to_owned());
+fn template(text: &str) -> Result<Vec<TemplatePart>, FieldRuleError> {
+    let unpaired = || FieldRuleError::Brace(text.to_owned());
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -203,14 +203,14 @@ fn template(text: &str) -> Result<Vec<Part>, RuleError> {
         let end = after.find(['{', '}']).filter(|end| brace == "{" && after[*end..].starts_with('}'));
         let end = end.ok_or_else(unpaired)?;
         if !literal.is_empty() {
-            parts.push(Part::Literal(std::mem::take(&mut literal)));
+            parts.push(TemplatePart::Literal(std::mem::take(&mut literal)));
         }
-        parts.push(Part::Column(after[..end].to_owned()));
+        parts.push(TemplatePart::Column(after[..end].to_owned()));
         rest = &after[end + 1..];
     }
     literal.push_str(rest);
     if !literal.is_empty() {
-        parts.push(Part::Literal(literal));
+        parts.push(TemplatePart::Literal(literal));
     }
     Ok(parts)
 }
@@ -245,27 +245,27 @@ impl Phrase {
 mod tests {
     use super::*;
 
-    fn lists() -> Lists {
+    fn lists() -> Lookups {
         let table = [("Customer Care Call", "hotline10000"), ("Internet", "web")];
         let table = table.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
         let words = vec![
             Words { gives: "cap".into(), any: vec!["data cap*".into(), "流量".into()] },
             Words { gives: "bill".into(), any: vec!["bill".into(), "refund".into()] },
         ];
-        Lists { tables: [("channel".into(), table)].into(), words: [("category".into(), words)].into() }
+        Lookups { tables: [("channel".into(), table)].into(), words: [("category".into(), words)].into() }
     }
 
-    fn ready(rule: &str) -> Result<Ready, RuleError> {
+    fn prepare(rule: &str) -> Result<PreparedRule, FieldRuleError> {
         #[derive(Deserialize)]
         struct Holder {
-            rule: Rule,
+            rule: FieldRule,
         }
-        toml::from_str::<Holder>(&format!("rule = {rule}")).unwrap().rule.ready(&lists())
+        toml::from_str::<Holder>(&format!("rule = {rule}")).unwrap().rule.prepare(&lists())
     }
 
     #[track_caller]
     fn check(rule: &str, text: &'static str, gives: Result<&str, &str>) {
-        let read = ready(rule).unwrap().read(|column| if column == "A B" { text } else { "" });
+        let read = prepare(rule).unwrap().read(|column| if column == "A B" { text } else { "" });
         let read = read.map_err(|error| error.to_string());
         assert_eq!(read.as_deref().map_err(String::as_str), gives);
     }
@@ -275,9 +275,9 @@ mod tests {
         check(r#""complaint""#, "x", Ok("complaint"));
         check(r#""import:{A B}, {{x}}""#, " 7 ", Ok("import:7, {x}"));
         check(r#"{ text = "{A B}", otherwise = "none" }"#, "  ", Ok("none"));
-        assert_eq!(ready(r#""{A""#).unwrap_err(), RuleError::Brace("{A".into()));
-        assert_eq!(ready(r#""A}""#).unwrap_err(), RuleError::Brace("A}".into()));
-        assert_eq!(ready(r#""{a{b}""#).unwrap_err(), RuleError::Brace("{a{b}".into()));
+        assert_eq!(prepare(r#""{A""#).unwrap_err(), FieldRuleError::Brace("{A".into()));
+        assert_eq!(prepare(r#""A}""#).unwrap_err(), FieldRuleError::Brace("A}".into()));
+        assert_eq!(prepare(r#""{a{b}""#).unwrap_err(), FieldRuleError::Brace("{a{b}".into()));
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
         check(rule, " customer  care CALL", Ok("hotline10000"));
         check(rule, "Fax", Err("\"Fax\" is not in [table.channel] of the mapping, which has no `otherwise`"));
         check(r#"{ text = "{A B}", table = "channel", otherwise = "counter" }"#, "Fax", Ok("counter"));
-        assert!(matches!(ready(r#"{ text = "", table = "none" }"#), Err(RuleError::NoList { .. })));
+        assert!(matches!(prepare(r#"{ text = "", table = "none" }"#), Err(FieldRuleError::NoList { .. })));
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_a_rule_can_give_is_known_before_the_first_row() {
-        let outcomes = |rule: &str| ready(rule).unwrap().outcomes().map(|all| all.join(" "));
+        let outcomes = |rule: &str| prepare(rule).unwrap().outcomes().map(|all| all.join(" "));
         assert_eq!(
             outcomes(r#"{ text = "{A}", words = "category", otherwise = "other" }"#).unwrap(),
             "cap bill other"

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::StrDeserializer;
 
-use super::lines::Format;
+use super::field_rule::{FieldRule, FieldRuleError, Lookups, PreparedRule, Words};
 use super::moment::{self, Moment};
-use super::rule::{Lists, Ready, Rule, RuleError, Words};
+use super::table::TableFormat;
 
 /// Whether a mapping must have a field.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ pub(super) enum Need {
 /// What the rows of a table are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Rows {
+pub(crate) enum RowKind {
     /// A ticket each, which departments work on from then on.
     #[default]
     Tickets,
@@ -34,15 +34,15 @@ pub(crate) enum Rows {
 
 /// The one thing that says how the rest of a mapping is read.
 #[derive(Deserialize)]
-struct Says {
+struct RowKindOnly {
     #[serde(default)]
-    rows: Rows,
+    rows: RowKind,
 }
 
 /// What a mapping's rows are.
-pub(crate) fn rows(path: &Path, text: &str) -> Result<Rows, MappingError> {
-    let says: Says = file(path, text)?;
-    Ok(says.rows)
+pub(crate) fn row_kind(path: &Path, text: &str) -> Result<RowKind, MappingError> {
+    let only: RowKindOnly = file(path, text)?;
+    Ok(only.rows)
 }
 
 /// A mapping as it is written.
@@ -86,16 +86,16 @@ const FIELDS: [(&str, Need); 23] = [
 /// The file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct TicketMappingFile {
     name: String,
-    /// Read before, by [`rows`].
+    /// Read before, by [`row_kind`].
     #[serde(default, rename = "rows")]
-    _rows: Rows,
+    _rows: RowKind,
     #[serde(default)]
-    file: Table,
+    file: TableSection,
     row: Row,
     time: Times,
-    ticket: BTreeMap<String, Rule>,
+    ticket: BTreeMap<String, FieldRule>,
     promised_on: Option<moment::Day>,
     #[serde(default)]
     table: BTreeMap<String, BTreeMap<String, String>>,
@@ -105,7 +105,7 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Table {
+pub(super) struct TableSection {
     delimiter: char,
     quote: String,
     encoding: String,
@@ -113,7 +113,7 @@ pub(super) struct Table {
     pub(super) columns: Vec<String>,
 }
 
-impl Default for Table {
+impl Default for TableSection {
     fn default() -> Self {
         Self {
             delimiter: ',',
@@ -130,13 +130,13 @@ impl Default for Table {
 struct Row {
     key: String,
     #[serde(default)]
-    order: Sequence,
+    order: TicketOrder,
 }
 
 /// In which order rows become tickets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Sequence {
+pub(crate) enum TicketOrder {
     /// As they stand in the file.
     #[default]
     File,
@@ -159,7 +159,7 @@ pub(crate) type Places = BTreeMap<String, usize>;
 
 /// Why a mapping cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MappingError {
+pub enum MappingError {
     /// The file cannot be read.
     #[error("cannot read the mapping {path}")]
     Read {
@@ -214,7 +214,7 @@ pub(crate) enum MappingError {
         /// The field.
         field: String,
         /// Why.
-        source: RuleError,
+        source: FieldRuleError,
     },
     /// A value that a field cannot have.
     #[error("{of}.{field} may become {value:?}, but {problem}")]
@@ -243,25 +243,25 @@ pub(crate) enum MappingError {
 
 /// A mapping, checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Mapping {
+pub(crate) struct TicketMapping {
     /// The source's name; ids hang on it.
     pub(crate) name: String,
     /// How the table is written.
-    pub(crate) format: Format,
+    pub(crate) format: TableFormat,
     /// Names of columns where the table has no header.
     pub(crate) columns: Vec<String>,
     /// The order of tickets.
-    pub(crate) order: Sequence,
+    pub(crate) order: TicketOrder,
     /// The source's zone.
     pub(crate) zone: Offset,
-    pub(super) key: Ready,
+    pub(super) key: PreparedRule,
     pub(super) taken_in_at: Moment,
     pub(super) happened_at: Option<Moment>,
     pub(super) promised_on: Option<moment::Day>,
-    fields: BTreeMap<&'static str, Ready>,
+    fields: BTreeMap<&'static str, PreparedRule>,
 }
 
-impl Mapping {
+impl TicketMapping {
     /// Reads and checks a mapping.
     #[cfg(test)]
     pub(crate) fn load(path: &Path, policy: &Policy) -> Result<Self, MappingError> {
@@ -270,10 +270,10 @@ impl Mapping {
 
     /// Checks a mapping's text.
     pub(crate) fn parse(path: &Path, text: &str, policy: &Policy) -> Result<Self, MappingError> {
-        let file: File = file(path, text)?;
+        let file: TicketMappingFile = file(path, text)?;
         check_name(&file.name)?;
         let zone = moment::zone(&file.time.zone).ok_or(MappingError::Zone(file.time.zone))?;
-        let lists = Lists { tables: file.table, words: file.words };
+        let lists = Lookups { tables: file.table, words: file.words };
         let key = key(file.row.key, &lists)?;
         let fields =
             fields("ticket", &FIELDS, file.ticket, &lists, |field, value| check(field, value, policy))?;
@@ -292,7 +292,7 @@ impl Mapping {
     }
 
     /// The rule of a field.
-    pub(super) fn field(&self, field: &'static str) -> Option<&Ready> {
+    pub(super) fn field(&self, field: &'static str) -> Option<&PreparedRule> {
         self.fields.get(field)
     }
 
@@ -307,7 +307,7 @@ impl Mapping {
     /// The place of each column in the input.
     pub(crate) fn header(&self, first: Vec<String>) -> Result<Places, MappingError> {
         let moments = [Some(&self.taken_in_at), self.happened_at.as_ref()].into_iter().flatten();
-        let rules = self.fields.values().chain([&self.key]).flat_map(Ready::columns);
+        let rules = self.fields.values().chain([&self.key]).flat_map(PreparedRule::columns);
         let wanted = rules
             .chain(moments.flat_map(Moment::columns))
             .chain(self.promised_on.iter().map(moment::Day::column));
@@ -322,29 +322,29 @@ pub(super) fn check_name(name: &str) -> Result<(), MappingError> {
 }
 
 /// What tells a row from others.
-pub(super) fn key(text: String, lists: &Lists) -> Result<Ready, MappingError> {
+pub(super) fn key(text: String, lists: &Lookups) -> Result<PreparedRule, MappingError> {
     let in_key = |source| MappingError::Rule { field: "row.key".to_owned(), source };
-    Rule::Text(text).ready(lists).map_err(in_key)
+    FieldRule::Text(text).prepare(lists).map_err(in_key)
 }
 
 /// Makes every field's rule ready, and checks what it may become.
 pub(super) fn fields(
     of: &'static str,
     known: &[(&'static str, Need)],
-    mut rules: BTreeMap<String, Rule>,
-    lists: &Lists,
+    mut rules: BTreeMap<String, FieldRule>,
+    lists: &Lookups,
     check: impl Fn(&str, &str) -> Result<(), String>,
-) -> Result<BTreeMap<&'static str, Ready>, MappingError> {
+) -> Result<BTreeMap<&'static str, PreparedRule>, MappingError> {
     let mut fields = BTreeMap::new();
     for &(field, need) in known {
-        let ready = match (rules.remove(field), need) {
+        let prepare = match (rules.remove(field), need) {
             (Some(rule), _) => rule
-                .ready(lists)
+                .prepare(lists)
                 .map_err(|source| MappingError::Rule { field: format!("{of}.{field}"), source })?,
-            (None, Need::Or(text)) => Ready::constant(text),
+            (None, Need::Or(text)) => PreparedRule::constant(text),
             (None, Need::Required) => return Err(MappingError::MissingField { of, field }),
         };
-        for value in ready.outcomes().unwrap_or_default() {
+        for value in prepare.outcomes().unwrap_or_default() {
             check(field, value).map_err(|problem| MappingError::Value {
                 of,
                 field,
@@ -352,7 +352,7 @@ pub(super) fn fields(
                 problem,
             })?;
         }
-        fields.insert(field, ready);
+        fields.insert(field, prepare);
     }
     if let Some(field) = rules.into_keys().next() {
         let known = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
@@ -382,8 +382,8 @@ pub(super) fn places<'w>(
     Ok(places)
 }
 
-impl Table {
-    pub(super) fn format(&self) -> Result<Format, MappingError> {
+impl TableSection {
+    pub(super) fn format(&self) -> Result<TableFormat, MappingError> {
         let mut quotes = self.quote.chars();
         let quote = match (quotes.next(), quotes.next()) {
             (None, _) => None,
@@ -394,7 +394,7 @@ impl Table {
         // In UTF-16 half a character may look like a line's end.
         let encoding = encoding.filter(|encoding| encoding.is_ascii_compatible());
         let encoding = encoding.ok_or_else(|| MappingError::Encoding(self.encoding.clone()))?;
-        Ok(Format { delimiter: self.delimiter, quote, multiline: self.multiline, encoding })
+        Ok(TableFormat { delimiter: self.delimiter, quote, multiline: self.multiline, encoding })
     }
 }
 

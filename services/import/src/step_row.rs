@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde::Deserialize;
 
-use super::lines::Format;
-use super::mapping::{self, MappingError, Need, Places, Rows, Table as Form, named};
+use super::field_rule::{FieldRule, Lookups, PreparedRule, Words};
+use super::mapping::{self, MappingError, Need, Places, RowKind, TableSection, named};
 use super::moment::{self, Moment};
-use super::row::{self, Bad, RowError};
-use super::rule::{Lists, Ready, Rule, Words};
-use super::run::derived;
+use super::table::TableFormat;
+use super::ticket_row::{self, BadRow, RowError};
+use super::write_tickets::derived;
 
 /// Every field of `[step]`.
 const FIELDS: [(&str, Need); 5] = [
@@ -32,19 +32,19 @@ const NO_STAGE: &str = "none";
 /// The file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct StepMappingFile {
     name: String,
     /// Read before, by [`mapping::rows`].
     #[serde(rename = "rows")]
-    _rows: Rows,
+    _rows: RowKind,
     #[serde(default)]
-    file: Form,
+    file: TableSection,
     #[serde(default)]
     row: Key,
     time: Times,
-    step: BTreeMap<String, Rule>,
+    step: BTreeMap<String, FieldRule>,
     #[serde(default)]
-    attributes: BTreeMap<String, Rule>,
+    attributes: BTreeMap<String, FieldRule>,
     #[serde(default)]
     table: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default)]
@@ -69,27 +69,27 @@ struct Times {
 pub(crate) struct StepMapping {
     /// The source's name; ids hang on it.
     pub(crate) name: String,
-    format: Format,
+    format: TableFormat,
     columns: Vec<String>,
     zone: Offset,
     occurred_at: Moment,
-    key: Option<Ready>,
-    fields: BTreeMap<&'static str, Ready>,
-    attributes: BTreeMap<String, Ready>,
+    key: Option<PreparedRule>,
+    fields: BTreeMap<&'static str, PreparedRule>,
+    attributes: BTreeMap<String, PreparedRule>,
 }
 
 impl StepMapping {
     /// Checks a mapping's text.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, MappingError> {
-        let file: File = mapping::file(path, text)?;
+        let file: StepMappingFile = mapping::file(path, text)?;
         mapping::check_name(&file.name)?;
         let zone = moment::zone(&file.time.zone).ok_or(MappingError::Zone(file.time.zone))?;
-        let lists = Lists { tables: file.table, words: file.words };
+        let lists = Lookups { tables: file.table, words: file.words };
         let mut attributes = BTreeMap::new();
         for (name, rule) in file.attributes {
             let in_field = |source| MappingError::Rule { field: format!("attributes.{name}"), source };
-            let ready = rule.ready(&lists).map_err(in_field)?;
-            attributes.insert(name, ready);
+            let prepare = rule.prepare(&lists).map_err(in_field)?;
+            attributes.insert(name, prepare);
         }
         Ok(Self {
             name: file.name,
@@ -105,7 +105,7 @@ impl StepMapping {
 
     fn header(&self, first: Vec<String>) -> Result<Places, MappingError> {
         let rules = self.fields.values().chain(self.attributes.values()).chain(&self.key);
-        mapping::places(first, rules.flat_map(Ready::columns).chain(self.occurred_at.columns()))
+        mapping::places(first, rules.flat_map(PreparedRule::columns).chain(self.occurred_at.columns()))
     }
 }
 
@@ -131,11 +131,11 @@ pub(crate) struct StepRow {
 
 /// All rows of an input.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
-    /// Rows that are steps, as they stand in the file.
+pub(crate) struct StepRows {
+    /// RowKind that are steps, as they stand in the file.
     pub(crate) rows: Vec<StepRow>,
     /// The others, by line.
-    pub(crate) bad: Vec<Bad>,
+    pub(crate) bad: Vec<BadRow>,
 }
 
 /// The id of a case's history: the same in every run.
@@ -143,14 +143,14 @@ pub(super) fn history_id(source: &str, case: &str) -> HistoryId {
     HistoryId(derived(b"history", source, case))
 }
 
-/// Reads an input through a mapping. Rows that say the same of the same case are steps of their own, counted from the first, so that
+/// Reads an input through a mapping. RowKind that say the same of the same case are steps of their own, counted from the first, so that
 /// the third of three is found again in the next run.
-pub(crate) fn read(bytes: &[u8], mapping: &StepMapping) -> Result<Table, MappingError> {
+pub(crate) fn read(bytes: &[u8], mapping: &StepMapping) -> Result<StepRows, MappingError> {
     let mut rows = Vec::new();
     let mut seen: HashMap<String, u64> = HashMap::new();
     let header = |names| mapping.header(names);
-    let bad = row::each(bytes, &mapping.format, &mapping.columns, header, |line, places, fields| {
-        let (step, key) = step(mapping, &|name| row::column(places, fields, name))?;
+    let bad = ticket_row::each(bytes, &mapping.format, &mapping.columns, header, |line, places, fields| {
+        let (step, key) = step(mapping, &|name| ticket_row::column(places, fields, name))?;
         let times = seen.entry([step.case.as_str(), &key].join("\0")).or_default();
         *times += 1;
         let key = format!("{}\0{key}\0{times}", step.case);
@@ -158,12 +158,13 @@ pub(crate) fn read(bytes: &[u8], mapping: &StepMapping) -> Result<Table, Mapping
         rows.push(StepRow { line, command, step });
         Ok(())
     })?;
-    Ok(Table { rows, bad })
+    Ok(StepRows { rows, bad })
 }
 
 /// What a row says, and what tells it from other rows of its case.
 fn step<'r>(mapping: &StepMapping, column: &dyn Fn(&str) -> &'r str) -> Result<(Step, String), RowError> {
-    let read = |field, rule: &Ready| rule.read(column).map_err(|source| RowError::NotFound { field, source });
+    let read =
+        |field, rule: &PreparedRule| rule.read(column).map_err(|source| RowError::NoValue { field, source });
     let field = |field: &'static str| match mapping.fields.get(field) {
         Some(rule) => read(field, rule).map(|text| text.trim().to_owned()),
         None => Ok(String::new()),

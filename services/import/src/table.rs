@@ -10,7 +10,7 @@ pub(crate) const ROW_BYTES_MAX: usize = 1 << 20;
 
 /// How the rows are written.
 #[derive(Clone, Debug)]
-pub(crate) struct Format {
+pub(crate) struct TableFormat {
     /// Between fields.
     pub(crate) delimiter: char,
     /// Around fields that hold a delimiter; doubled where it stands for itself.
@@ -56,18 +56,18 @@ pub(crate) enum LineError {
 }
 
 /// A row: the number of its first line, from 1, and its fields.
-pub(crate) type Row = (u64, Result<Vec<String>, LineError>);
+pub(crate) type NumberedRow = (u64, Result<Vec<String>, LineError>);
 
 /// The rows of a file, in order. Empty lines are none.
-pub(crate) struct Rows<'f> {
+pub(crate) struct TableRows<'f> {
     rest: &'f [u8],
     line: u64,
-    format: &'f Format,
+    format: &'f TableFormat,
 }
 
-impl<'f> Rows<'f> {
+impl<'f> TableRows<'f> {
     /// Begins at the file's first byte, after the mark that some programs put there.
-    pub(crate) fn new(bytes: &'f [u8], format: &'f Format) -> Self {
+    pub(crate) fn new(bytes: &'f [u8], format: &'f TableFormat) -> Self {
         let rest = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         Self { rest, line: 0, format }
     }
@@ -104,10 +104,10 @@ impl<'f> Rows<'f> {
     }
 }
 
-impl Iterator for Rows<'_> {
-    type Item = Row;
+impl Iterator for TableRows<'_> {
+    type Item = NumberedRow;
 
-    fn next(&mut self) -> Option<Row> {
+    fn next(&mut self) -> Option<NumberedRow> {
         while !self.rest.is_empty() {
             let line = self.line + 1;
             let (piece, rest) = self.piece(1);
@@ -124,7 +124,7 @@ impl Iterator for Rows<'_> {
     }
 }
 
-fn read(bytes: &[u8], format: &Format) -> Result<Vec<String>, LineError> {
+fn read(bytes: &[u8], format: &TableFormat) -> Result<Vec<String>, LineError> {
     if bytes.len() > ROW_BYTES_MAX {
         return Err(LineError::TooLong { bytes: bytes.len() });
     }
@@ -153,7 +153,7 @@ fn first_bad(bytes: &[u8], encoding: &'static Encoding) -> usize {
 }
 
 /// The fields of a row.
-fn split(text: &str, format: &Format) -> Result<Vec<String>, LineError> {
+fn split(text: &str, format: &TableFormat) -> Result<Vec<String>, LineError> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -195,13 +195,13 @@ fn quoted(text: &str, quote: char, field: usize) -> Result<(String, &str), LineE
 mod tests {
     use super::*;
 
-    fn format(multiline: bool) -> Format {
-        Format { delimiter: ',', quote: Some('"'), multiline, encoding: encoding_rs::UTF_8 }
+    fn format(multiline: bool) -> TableFormat {
+        TableFormat { delimiter: ',', quote: Some('"'), multiline, encoding: encoding_rs::UTF_8 }
     }
 
     #[track_caller]
-    fn check(file: &[u8], format: &Format, rows: &[(u64, Result<&[&str], LineError>)]) {
-        let found: Vec<_> = Rows::new(file, format).collect();
+    fn check(file: &[u8], format: &TableFormat, rows: &[(u64, Result<&[&str], LineError>)]) {
+        let found: Vec<_> = TableRows::new(file, format).collect();
         let wanted: Vec<_> = rows
             .iter()
             .map(|(line, row)| (*line, row.clone().map(|row| row.iter().map(|f| (*f).to_owned()).collect())))
@@ -241,10 +241,11 @@ mod tests {
 
     #[test]
     fn other_encodings_are_decoded_and_named_when_they_are_not_that() {
-        let gbk = Format { encoding: encoding_rs::GB18030, ..format(false) };
+        let gbk = TableFormat { encoding: encoding_rs::GB18030, ..format(false) };
         let (bytes, _, _) = encoding_rs::GB18030.encode("宽带,不通");
         check(&bytes, &gbk, &[(1, Ok(&["宽带", "不通"]))]);
-        let Some((1, Err(LineError::Encoding { encoding, .. }))) = Rows::new(b"ok \xFF,", &gbk).next() else {
+        let Some((1, Err(LineError::Encoding { encoding, .. }))) = TableRows::new(b"ok \xFF,", &gbk).next()
+        else {
             panic!("a bad byte was taken")
         };
         assert_eq!(encoding, "gb18030");

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use duban_aggregates::intake::{Channel, Event as IntakeEvent, Intake, Kind, Product};
 use duban_aggregates::policy::Policy;
 use duban_aggregates::ticket::{Event, Ticket};
+use duban_codec::with_causes;
+use duban_engine::data_directory::{log_dir, open_reader, open_texts};
+use duban_engine::runner::Rules;
 use duban_log::{Options, SegmentedLog};
 use jiff::Timestamp;
 
-use super::mapping::{Mapping, MappingError};
-use super::row::Table;
-use super::run::{self, Rules};
-use super::{Answer, Rejected, row};
-use crate::data;
-use crate::failure::Failure;
+use super::mapping::{MappingError, TicketMapping};
+use super::ticket_row::{self, TicketRows};
+use super::write_tickets;
+use super::{ImportError, ImportReport, RejectedRow};
 
 const MAPPING: &str = r#"
 name = "small"
@@ -55,24 +56,21 @@ const ROWS: &str = "No,Date,Time,Via,Text,Status,City,Phone\r
 x,04-09-2015,12.00.00 AM,Phone,Other,Open,Kaifeng,139 0000 1111\r
 ";
 
-fn mapping(text: &str) -> Mapping {
-    Mapping::parse(Path::new("small.toml"), text, &Policy::cn_national()).unwrap()
+fn mapping(text: &str) -> TicketMapping {
+    TicketMapping::parse(Path::new("small.toml"), text, &Policy::cn_national()).unwrap()
 }
 
-fn table(input: &[u8], mapping: &Mapping) -> Table {
-    row::read(input, mapping, &Policy::cn_national()).unwrap()
+fn table(input: &[u8], mapping: &TicketMapping) -> TicketRows {
+    ticket_row::read(input, mapping, &Policy::cn_national()).unwrap()
 }
 
-fn import(data: &Path, input: &[u8], mapping: &Mapping) -> Answer {
-    let (policy, calendar) = data::rules();
-    let rules = Rules { policy: &policy, calendar: &calendar };
-    run::import(data, None, mapping, table(input, mapping), rules).unwrap()
+fn import(data: &Path, input: &[u8], mapping: &TicketMapping) -> ImportReport {
+    let (rules, table) = (Rules::cn_national(), table(input, mapping));
+    write_tickets::write_tickets(data, None, mapping, table, &rules, &|_, _| ()).unwrap()
 }
 
-fn dry(data: &Path, input: &[u8], mapping: &Mapping) -> Answer {
-    let (policy, calendar) = data::rules();
-    let rules = Rules { policy: &policy, calendar: &calendar };
-    run::dry(data, mapping, table(input, mapping), rules).unwrap()
+fn dry(data: &Path, input: &[u8], mapping: &TicketMapping) -> ImportReport {
+    write_tickets::dry_run(data, mapping, table(input, mapping), &Rules::cn_national()).unwrap()
 }
 
 /// The intakes in the log's order, with what their tickets fold to.
@@ -88,7 +86,7 @@ fn tickets(data: &Path) -> Vec<(Intake, Ticket)> {
         tickets.push((*intake, ticket));
         Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
     };
-    data::reader(data).unwrap().scan(each).unwrap();
+    open_reader(data).unwrap().scan(each).unwrap();
     tickets
 }
 
@@ -104,7 +102,7 @@ fn at(text: &str) -> Timestamp {
 fn rows_become_dormant_tickets_with_their_own_times_in_the_order_of_their_keys() {
     let dir = tempfile::tempdir().unwrap();
     let answer = import(dir.path(), ROWS.as_bytes(), &mapping(MAPPING));
-    assert_eq!(answer, Answer { read: 3, added: 3, ..Answer::default() });
+    assert_eq!(answer, ImportReport { read: 3, added: 3, ..ImportReport::default() });
     assert_eq!(keys(dir.path()), ["9", "x", "12"]);
     let tickets = tickets(dir.path());
     let (nine, x, twelve) = (&tickets[0].0, &tickets[1].0, &tickets[2].0);
@@ -119,7 +117,7 @@ fn rows_become_dormant_tickets_with_their_own_times_in_the_order_of_their_keys()
     assert_eq!(x.category, "complaint.other");
     assert_eq!(twelve.source.as_ref().unwrap().status, "Closed");
     assert!(tickets.iter().all(|(_, ticket)| ticket.dormant && ticket.clocks.is_empty() && ticket.is_open()));
-    let sealer = data::opener(dir.path(), None).unwrap().unwrap();
+    let sealer = open_texts(dir.path(), None).unwrap().unwrap();
     assert_eq!(sealer.open(&twelve.description).unwrap(), "slow, \"very\"");
     assert_eq!(sealer.open(&twelve.customer.phone).unwrap(), "13900001111");
 }
@@ -133,13 +131,16 @@ fn a_second_run_and_one_that_goes_on_add_nothing_twice() {
     let (read, added, known) = (3, 2, 1);
     assert_eq!(
         dry(dir.path(), ROWS.as_bytes(), &mapping),
-        Answer { read, added, known, ..Answer::default() }
+        ImportReport { read, added, known, ..ImportReport::default() }
     );
     assert_eq!(
         import(dir.path(), ROWS.as_bytes(), &mapping),
-        Answer { read, added, known, ..Answer::default() }
+        ImportReport { read, added, known, ..ImportReport::default() }
     );
-    assert_eq!(import(dir.path(), ROWS.as_bytes(), &mapping), Answer { read, known: 3, ..Answer::default() });
+    assert_eq!(
+        import(dir.path(), ROWS.as_bytes(), &mapping),
+        ImportReport { read, known: 3, ..ImportReport::default() }
+    );
     assert_eq!(tickets(dir.path()).len(), 3);
 }
 
@@ -168,7 +169,7 @@ fn without_phones_every_row_has_a_customer_of_its_own_and_a_placeholder() {
     let ids: BTreeSet<_> = tickets.iter().map(|(intake, _)| intake.customer.id).collect();
     let hashes: BTreeSet<_> = tickets.iter().map(|(intake, _)| intake.customer.phone_hash).collect();
     assert_eq!((ids.len(), hashes.len()), (3, 3));
-    let sealer = data::opener(dir.path(), None).unwrap().unwrap();
+    let sealer = open_texts(dir.path(), None).unwrap().unwrap();
     assert_eq!(sealer.open(&tickets[0].0.customer.phone).unwrap(), "import:9");
     assert_eq!(sealer.open(&tickets[0].0.customer.name).unwrap(), "（未提供）");
     assert_ne!(tickets[0].0.customer.phone_hash, sealer.keys().phone_hash("9"));
@@ -208,7 +209,7 @@ fn bad_rows_are_named_by_line_and_the_rest_goes_in() {
         (14, "description"),
     ];
     assert_eq!(answer.errors.len(), wanted.len());
-    for (Rejected { line, reason }, (at, part)) in answer.errors.iter().zip(wanted) {
+    for (RejectedRow { line, reason }, (at, part)) in answer.errors.iter().zip(wanted) {
         assert!(*line == at && reason.contains(part), "line {line}: {reason}, wanted {at}: {part}");
     }
     let dry = dry(&dir.path().join("nowhere"), &input, &mapping);
@@ -219,12 +220,12 @@ fn bad_rows_are_named_by_line_and_the_rest_goes_in() {
 #[test]
 fn while_another_writes_the_import_is_refused_and_says_how_else() {
     let dir = tempfile::tempdir().unwrap();
-    let _server = SegmentedLog::open(&data::log_dir(dir.path()), Options::default()).unwrap();
+    let _server = SegmentedLog::open(&log_dir(dir.path()), Options::default()).unwrap();
     let mapping = mapping(MAPPING);
-    let (policy, calendar) = data::rules();
-    let rules = Rules { policy: &policy, calendar: &calendar };
-    let refused = run::import(dir.path(), None, &mapping, table(ROWS.as_bytes(), &mapping), rules);
-    let Err(Failure::Use(error)) = refused else { panic!("{refused:?}") };
+    let (rules, table) = (Rules::cn_national(), table(ROWS.as_bytes(), &mapping));
+    let refused = write_tickets::write_tickets(dir.path(), None, &mapping, table, &rules, &|_, _| ());
+    let error = refused.unwrap_err();
+    assert!(error.is_misuse() && matches!(error, ImportError::Directory(_)), "{error:?}");
     assert!(error.to_string().contains("--server"), "{error}");
 }
 
@@ -232,12 +233,12 @@ fn while_another_writes_the_import_is_refused_and_says_how_else() {
 fn refused(change: (&str, &str), part: &str) {
     assert!(MAPPING.contains(change.0), "{change:?}");
     let text = MAPPING.replacen(change.0, change.1, 1);
-    let parsed = Mapping::parse(Path::new("m"), &text, &Policy::cn_national());
+    let parsed = TicketMapping::parse(Path::new("m"), &text, &Policy::cn_national());
     let error = match parsed {
         Err(error) => error,
-        Ok(mapping) => row::read(ROWS.as_bytes(), &mapping, &Policy::cn_national()).unwrap_err(),
+        Ok(mapping) => ticket_row::read(ROWS.as_bytes(), &mapping, &Policy::cn_national()).unwrap_err(),
     };
-    let text = crate::failure::chain(&error);
+    let text = with_causes(&error);
     assert!(text.contains(part), "{text}");
 }
 
@@ -271,13 +272,13 @@ fn an_empty_input_and_one_with_a_broken_header_are_no_crash() {
     assert!(table(b"", &mapping).rows.is_empty());
     let table = table(b"\xFF,a\n1,2\n", &mapping);
     assert_eq!((table.rows.len(), table.bad.len()), (0, 1));
-    let twice = row::read(b"No,No\n", &mapping, &Policy::cn_national());
+    let twice = ticket_row::read(b"No,No\n", &mapping, &Policy::cn_national());
     assert!(matches!(twice, Err(MappingError::ColumnTwice(_))));
 }
 
-fn shipped() -> Mapping {
+fn shipped() -> TicketMapping {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/mappings/telecom-complaints.toml");
-    Mapping::load(&path, &Policy::cn_national()).unwrap()
+    TicketMapping::load(&path, &Policy::cn_national()).unwrap()
 }
 
 /// The real complaints lie beside the checkout and are never copied into it; where they are not there, their tests say so and pass.
@@ -313,7 +314,7 @@ fn all_2224_complaints_go_in_once_on_91_consecutive_days_in_the_order_of_their_n
     let dir = tempfile::tempdir().unwrap();
     let mapping = shipped();
     let answer = import(dir.path(), &input, &mapping);
-    assert_eq!(answer, Answer { read: 2_224, added: 2_224, ..Answer::default() });
+    assert_eq!(answer, ImportReport { read: 2_224, added: 2_224, ..ImportReport::default() });
     let tickets = tickets(dir.path());
     let days: BTreeSet<_> =
         tickets.iter().map(|(intake, _)| mapping.zone.to_datetime(intake.taken_in_at).date()).collect();
@@ -331,7 +332,7 @@ fn all_2224_complaints_go_in_once_on_91_consecutive_days_in_the_order_of_their_n
     let odd = odd.unwrap();
     assert_eq!((day(odd - 1), day(odd + 1)), (day(odd), day(odd)));
     let answer = import(dir.path(), &input, &mapping);
-    assert_eq!(answer, Answer { read: 2_224, known: 2_224, ..Answer::default() });
+    assert_eq!(answer, ImportReport { read: 2_224, known: 2_224, ..ImportReport::default() });
 }
 
 #[test]
@@ -348,6 +349,6 @@ fn three_broken_complaints_are_reported_and_the_other_2221_go_in() {
     let dir = tempfile::tempdir().unwrap();
     let answer = import(dir.path(), &lines.concat(), &shipped());
     assert_eq!((answer.read, answer.added, answer.rejected), (2_224, 2_221, 3));
-    let errors: Vec<_> = answer.errors.iter().map(|Rejected { line, .. }| *line).collect();
+    let errors: Vec<_> = answer.errors.iter().map(|RejectedRow { line, .. }| *line).collect();
     assert_eq!(errors, [10, 500, 2_225], "{:?}", answer.errors);
 }

@@ -8,14 +8,14 @@ use duban_aggregates::policy::Policy;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::lines::{Format, LineError, Rows};
-use super::mapping::{Mapping, MappingError, Places, Sequence, check, named};
+use super::field_rule::NoValue;
+use super::mapping::{MappingError, Places, TicketMapping, TicketOrder, check, named};
 use super::moment::MomentError;
-use super::rule::NotFound;
+use super::table::{LineError, TableFormat, TableRows};
 
 /// What a ticket begins with, as a row says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plain {
+pub(crate) struct TicketRow {
     /// The row's line in the input, from 1.
     pub(crate) line: u64,
     /// The row's key.
@@ -79,11 +79,11 @@ pub(crate) enum RowError {
     Moment(#[from] MomentError),
     /// A text that no table has.
     #[error("{field}: {source}")]
-    NotFound {
+    NoValue {
         /// The field.
         field: &'static str,
         /// The text.
-        source: NotFound,
+        source: NoValue,
     },
     /// A value that the field cannot have.
     #[error("{field}: {value:?}: {problem}")]
@@ -102,7 +102,7 @@ pub(crate) enum RowError {
 
 /// A row that was rejected.
 #[derive(Debug)]
-pub(crate) struct Bad {
+pub(crate) struct BadRow {
     /// Its line, from 1.
     pub(crate) line: u64,
     /// Why.
@@ -111,20 +111,24 @@ pub(crate) struct Bad {
 
 /// All rows of an input.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct TicketRows {
     /// Rows that make tickets, in the order in which they do.
-    pub(crate) rows: Vec<Plain>,
+    pub(crate) rows: Vec<TicketRow>,
     /// The others, by line.
-    pub(crate) bad: Vec<Bad>,
+    pub(crate) bad: Vec<BadRow>,
 }
 
 /// Reads an input through a mapping.
-pub(crate) fn read(bytes: &[u8], mapping: &Mapping, policy: &Policy) -> Result<Table, MappingError> {
+pub(crate) fn read(
+    bytes: &[u8],
+    mapping: &TicketMapping,
+    policy: &Policy,
+) -> Result<TicketRows, MappingError> {
     let mut rows = Vec::new();
     let mut keys = BTreeMap::new();
     let header = |names| mapping.header(names);
     let bad = each(bytes, &mapping.format, &mapping.columns, header, |line, places, fields| {
-        let row = plain(line, &Reader { mapping, policy, places, fields })?;
+        let row = ticket_row(line, &RowReader { mapping, policy, places, fields })?;
         if let Some(line) = keys.insert(row.key.clone(), line) {
             return Err(RowError::KeyTwice { key: row.key, line });
         }
@@ -132,24 +136,24 @@ pub(crate) fn read(bytes: &[u8], mapping: &Mapping, policy: &Policy) -> Result<T
         Ok(())
     })?;
     put_in_order(&mut rows, mapping.order);
-    Ok(Table { rows, bad })
+    Ok(TicketRows { rows, bad })
 }
 
 /// Goes over the rows of an input, whose columns are named by its first row or by the mapping. Answers the rows that are no good; a
 /// header that cannot be read is one, and nothing can be said of what follows it.
 pub(super) fn each(
     bytes: &[u8],
-    format: &Format,
+    format: &TableFormat,
     columns: &[String],
     header: impl FnOnce(Vec<String>) -> Result<Places, MappingError>,
     mut row: impl FnMut(u64, &Places, &[String]) -> Result<(), RowError>,
-) -> Result<Vec<Bad>, MappingError> {
-    let mut rows = Rows::new(bytes, format);
+) -> Result<Vec<BadRow>, MappingError> {
+    let mut rows = TableRows::new(bytes, format);
     let names = if columns.is_empty() {
         match rows.next() {
             None => return Ok(Vec::new()),
             Some((_, Ok(header))) => header,
-            Some((line, Err(error))) => return Ok(vec![Bad { line, error: error.into() }]),
+            Some((line, Err(error))) => return Ok(vec![BadRow { line, error: error.into() }]),
         }
     } else {
         columns.to_vec()
@@ -165,7 +169,7 @@ pub(super) fn each(
             row(line, &places, &fields)
         });
         if let Err(error) = read {
-            bad.push(Bad { line, error });
+            bad.push(BadRow { line, error });
         }
     }
     Ok(bad)
@@ -178,14 +182,14 @@ pub(super) fn column<'r>(places: &Places, fields: &'r [String], name: &str) -> &
 }
 
 /// A row with what is needed to read it.
-struct Reader<'r> {
-    mapping: &'r Mapping,
+struct RowReader<'r> {
+    mapping: &'r TicketMapping,
     policy: &'r Policy,
     places: &'r Places,
     fields: &'r [String],
 }
 
-impl<'r> Reader<'r> {
+impl<'r> RowReader<'r> {
     fn column(&self, name: &str) -> &'r str {
         column(self.places, self.fields, name)
     }
@@ -193,7 +197,7 @@ impl<'r> Reader<'r> {
     fn text(&self, field: &'static str) -> Result<String, RowError> {
         let Some(rule) = self.mapping.field(field) else { return Ok(String::new()) };
         let value =
-            rule.read(|name| self.column(name)).map_err(|source| RowError::NotFound { field, source })?;
+            rule.read(|name| self.column(name)).map_err(|source| RowError::NoValue { field, source })?;
         match check(field, &value, self.policy) {
             Ok(()) => Ok(value),
             Err(problem) => Err(RowError::Value { field, value, problem }),
@@ -215,11 +219,10 @@ impl<'r> Reader<'r> {
     }
 }
 
-fn plain(line: u64, row: &Reader<'_>) -> Result<Plain, RowError> {
-    let Mapping { key, taken_in_at, happened_at, promised_on, zone, .. } = row.mapping;
-    let key = key
-        .read(|name| row.column(name))
-        .map_err(|source| RowError::NotFound { field: "row.key", source })?;
+fn ticket_row(line: u64, row: &RowReader<'_>) -> Result<TicketRow, RowError> {
+    let TicketMapping { key, taken_in_at, happened_at, promised_on, zone, .. } = row.mapping;
+    let key =
+        key.read(|name| row.column(name)).map_err(|source| RowError::NoValue { field: "row.key", source })?;
     let key = key.trim().to_owned();
     if key.is_empty() {
         return Err(RowError::NoKey);
@@ -241,7 +244,7 @@ fn plain(line: u64, row: &Reader<'_>) -> Result<Plain, RowError> {
     } else {
         None
     };
-    Ok(Plain {
+    Ok(TicketRow {
         line,
         key,
         taken_in_at,
@@ -272,22 +275,22 @@ fn plain(line: u64, row: &Reader<'_>) -> Result<Plain, RowError> {
     })
 }
 
-fn put_in_order(rows: &mut [Plain], order: Sequence) {
+fn put_in_order(rows: &mut [TicketRow], order: TicketOrder) {
     match order {
-        Sequence::File => {}
-        Sequence::Time => rows.sort_by_key(|row| (row.taken_in_at, row.line)),
-        Sequence::Key => by_key(rows),
+        TicketOrder::File => {}
+        TicketOrder::Time => rows.sort_by_key(|row| (row.taken_in_at, row.line)),
+        TicketOrder::Key => by_key(rows),
     }
 }
 
 /// Numbers by their value; a key that is no number after as many of them as are not later than it.
-fn by_key(rows: &mut [Plain]) {
-    let number = |row: &Plain| row.key.parse::<u128>().ok();
+fn by_key(rows: &mut [TicketRow]) {
+    let number = |row: &TicketRow| row.key.parse::<u128>().ok();
     rows.sort_by_key(|row| (number(row).is_none(), number(row), row.taken_in_at, row.line));
     let (numbers, others) = rows.split_at(rows.partition_point(|row| number(row).is_some()));
     let mut times: Vec<Timestamp> = numbers.iter().map(|row| row.taken_in_at).collect();
     times.sort_unstable();
-    let rank = |row: &Plain| times.partition_point(|time| *time <= row.taken_in_at);
+    let rank = |row: &TicketRow| times.partition_point(|time| *time <= row.taken_in_at);
     // A number goes before what is put after as many numbers.
     let mut places: BTreeMap<u64, (usize, bool)> = BTreeMap::new();
     places.extend(numbers.iter().enumerate().map(|(place, row)| (row.line, (place + 1, false))));

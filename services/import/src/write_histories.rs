@@ -10,17 +10,20 @@ use duban_aggregates::imported::{self, Command, Event, History};
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::ticket::stream_event_id;
 use duban_codec::Lineage;
+use duban_engine::data_directory::{WritableDirectory, log_dir};
+use duban_engine::runner::Rules;
 use duban_engine::time::{Clock, SystemClock};
-use duban_log::{Direction, EventLog, Expected, NewEvent, Reader, Recorded, StreamName, TAG_VALUE_BYTES_MAX};
+use duban_log::{
+    BulkAppend, Direction, EventLog, Expected, NewEvent, Reader, Recorded, StreamName, TAG_VALUE_BYTES_MAX,
+    append_in_order, last_recorded_at,
+};
 use jiff::Timestamp;
 
-use super::Answer;
-use super::row::RowError;
-use super::run::{Rules, Tally};
-use super::steps::{StepMapping, StepRow, Table};
-use crate::data::{self, Append, Writer};
-use crate::failure::Failure;
-use crate::output::Progress;
+use super::error::ImportError;
+use super::report::{ImportReport, Progress, Tally};
+use super::step_row::{StepMapping, StepRow, StepRows};
+use super::ticket_row::RowError;
+use super::write_tickets::{clock, runtime};
 
 /// Cases that are decided and appended together.
 const BATCH: usize = 256;
@@ -29,19 +32,19 @@ const BATCH: usize = 256;
 const APPEND_BYTES: usize = 256 * 1024;
 
 /// A case of the source with its rows, in the order of their times.
-struct Case<'t> {
+struct SourceCase<'t> {
     history: HistoryId,
     rows: Vec<&'t StepRow>,
 }
 
 /// The cases of a table, in the order in which they begin in it.
-fn cases(rows: &[StepRow]) -> Vec<Case<'_>> {
+fn cases(rows: &[StepRow]) -> Vec<SourceCase<'_>> {
     let mut places = HashMap::new();
-    let mut cases: Vec<Case<'_>> = Vec::new();
+    let mut cases: Vec<SourceCase<'_>> = Vec::new();
     for row in rows {
         let history = row.step.history;
         let place = *places.entry(history).or_insert_with(|| {
-            cases.push(Case { history, rows: Vec::new() });
+            cases.push(SourceCase { history, rows: Vec::new() });
             cases.len() - 1
         });
         cases[place].rows.push(row);
@@ -54,7 +57,7 @@ fn cases(rows: &[StepRow]) -> Vec<Case<'_>> {
 
 /// What an import does with a case.
 #[derive(Default)]
-struct Planned {
+struct PlannedCase {
     /// What is there already.
     history: Option<History>,
     events: Vec<NewEvent>,
@@ -64,17 +67,16 @@ struct Planned {
 
 /// Decides the rows of a case that are not there yet, over what is there.
 fn plan(
-    case: &Case<'_>,
+    case: &SourceCase<'_>,
     there: &[Recorded],
     now: Timestamp,
-    rules: Rules<'_>,
+    rules: &Rules,
     fingerprint: &dyn Fn(&StepRow) -> [u8; 16],
-) -> Result<Planned, Failure> {
-    let mut planned = Planned::default();
+) -> Result<PlannedCase, ImportError> {
+    let mut planned = PlannedCase::default();
     for recorded in there {
-        let meta = duban_projections::meta(recorded).map_err(Failure::broken)?;
-        let event =
-            duban_codec::decode_imported(&recorded.kind, &recorded.payload).map_err(Failure::broken)?;
+        let meta = duban_projections::meta(recorded)?;
+        let event = duban_codec::decode_imported(&recorded.kind, &recorded.payload)?;
         planned.history = imported::evolve(planned.history, &event, &meta);
     }
     let actor = Actor { id: "import".into(), role: Role::Import, unit: "import".into() };
@@ -89,8 +91,8 @@ fn plan(
             actor: actor.clone(),
             command: row.command,
             fingerprint: fingerprint(row),
-            policy: rules.policy,
-            calendar: rules.calendar,
+            policy: &rules.policy,
+            calendar: &rules.calendar,
         };
         let events = match imported::decide(after.as_ref(), &context, Command::Record(row.step.clone())) {
             Ok(events) => events,
@@ -137,9 +139,9 @@ fn stored(event: &Event, meta: &Meta) -> NewEvent {
 }
 
 /// A case's events as appends that the log takes.
-fn appends(case: &Case<'_>, planned: Planned) -> Result<Vec<Append>, Failure> {
+fn appends(case: &SourceCase<'_>, planned: PlannedCase) -> Result<Vec<BulkAppend>, ImportError> {
     let first = planned.history.map_or(0, |history| history.revision + 1);
-    let mut appends: Vec<Append> = Vec::new();
+    let mut appends: Vec<BulkAppend> = Vec::new();
     let mut bytes = 0;
     for (next, event) in (first..).zip(planned.events) {
         let size = event.payload.len() + event.metadata.len();
@@ -148,7 +150,7 @@ fn appends(case: &Case<'_>, planned: Planned) -> Result<Vec<Append>, Failure> {
             _ => {
                 let stream = stream(case.history)?;
                 let expected = Expected::after(next.checked_sub(1));
-                appends.push(Append { stream, expected, events: vec![event] });
+                appends.push(BulkAppend { stream, expected, events: vec![event] });
                 bytes = 0;
             }
         }
@@ -162,13 +164,18 @@ fn stream(history: HistoryId) -> Result<StreamName, duban_log::Error> {
 }
 
 /// Checks all rows, and writes nothing: not even a directory.
-pub(super) fn dry(data: &Path, table: Table, rules: Rules<'_>) -> Result<Answer, Failure> {
-    let log = data::log_dir(data);
+pub(super) fn dry_run(
+    data: &Path,
+    table: StepRows,
+    rules: &Rules,
+    progress: Progress<'_>,
+) -> Result<ImportReport, ImportError> {
+    let log = log_dir(data);
     let log = log.is_dir().then(|| Reader::open(&log)).transpose()?;
     let now = SystemClock::default().now();
     let cases = cases(&table.rows);
     let mut tally = begun(&table, cases.len());
-    let progress = Progress::new("check", "rows", table.rows.len() as u64);
+    let (mut done, total) = (0, table.rows.len() as u64);
     for case in &cases {
         let there = match &log {
             Some(log) => log.read_stream(&stream(case.history)?, 0, Direction::Forward, usize::MAX)?,
@@ -176,22 +183,24 @@ pub(super) fn dry(data: &Path, table: Table, rules: Rules<'_>) -> Result<Answer,
         };
         let planned = plan(case, &there, now, rules, &|_| [0; 16])?;
         count(&mut tally, &planned);
-        progress.add(case.rows.len() as u64);
+        done += case.rows.len() as u64;
+        progress(done, total);
     }
     Ok(tally.done(table.bad))
 }
 
 /// Takes all rows in whose steps are not there yet.
-pub(super) fn import(
+pub(super) fn write_histories(
     data: &Path,
     master_key: Option<&Path>,
     mapping: &StepMapping,
-    table: Table,
-    rules: Rules<'_>,
-) -> Result<Answer, Failure> {
-    let writer = Writer::open(data, master_key)?;
-    let runtime = data::runtime()?;
-    let clock = SystemClock::starting_at(runtime.block_on(data::last_recorded_at(&writer.log))?);
+    table: StepRows,
+    rules: &Rules,
+    progress: Progress<'_>,
+) -> Result<ImportReport, ImportError> {
+    let writer = WritableDirectory::open(data, master_key)?;
+    let runtime = runtime()?;
+    let clock = clock(runtime.block_on(last_recorded_at(&writer.log))?);
     let keys = writer.sealer.keys();
     let fingerprint = |row: &StepRow| {
         let request = format!("import\0{}\0{}", mapping.name, row.command);
@@ -199,7 +208,7 @@ pub(super) fn import(
     };
     let cases = cases(&table.rows);
     let mut tally = begun(&table, cases.len());
-    let progress = Progress::new("import", "rows", table.rows.len() as u64);
+    let (mut done, total) = (0, table.rows.len() as u64);
     for batch in cases.chunks(BATCH) {
         let mut fresh = Vec::with_capacity(batch.len());
         for case in batch {
@@ -209,23 +218,24 @@ pub(super) fn import(
             let planned = plan(case, &there, clock.now(), rules, &fingerprint)?;
             count(&mut tally, &planned);
             fresh.extend(appends(case, planned)?);
-            progress.add(case.rows.len() as u64);
+            done += case.rows.len() as u64;
+            progress(done, total);
         }
-        runtime.block_on(data::append_in_order(&writer.log, fresh))?;
+        runtime.block_on(append_in_order(&writer.log, fresh))?;
     }
     runtime.block_on(writer.log.close())?;
     Ok(tally.done(table.bad))
 }
 
-fn begun(table: &Table, histories: usize) -> Tally {
+fn begun(table: &StepRows, histories: usize) -> Tally {
     let mut tally = Tally::of(table.rows.len() + table.bad.len());
-    tally.answer.histories = Some(histories as u64);
+    tally.report.histories = Some(histories as u64);
     tally
 }
 
-fn count(tally: &mut Tally, planned: &Planned) {
-    tally.answer.added += planned.events.len() as u64;
-    tally.answer.known += planned.known;
+fn count(tally: &mut Tally, planned: &PlannedCase) {
+    tally.report.added += planned.events.len() as u64;
+    tally.report.known += planned.known;
     for (line, error) in &planned.refused {
         tally.reject(*line, error);
     }

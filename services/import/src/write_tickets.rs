@@ -5,25 +5,26 @@ use std::path::Path;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::calendar::Calendar;
 use duban_aggregates::ids::{CommandId, CustomerId, EmployeeId, TicketId, UnitId};
-use duban_aggregates::intake::{self, Area, Customer, FirstOwner, Intake, Kind, Service, Source};
+use duban_aggregates::intake::{self, Area, Customer, FirstOwner, Intake, Service, Source};
 use duban_aggregates::meta::{Context, Meta};
-use duban_aggregates::policy::Policy;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::{self, Command, Event};
+use duban_engine::data_directory::{WritableDirectory, log_dir};
+use duban_engine::runner::Rules;
 use duban_engine::time::{Clock, SystemClock};
-use duban_log::{Direction, EventLog, Expected, Filter, Reader, StreamName};
+use duban_log::{
+    BulkAppend, Direction, EventLog, Expected, Filter, Reader, append_in_order, last_recorded_at,
+};
+use duban_projections::{ticket_stream, ticket_streams, ticket_to_store};
 use duban_vault::keys::{KeyStore, KeysError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::mapping::Mapping;
-use super::row::{Bad, Plain, RowError, Table};
-use super::{Answer, Rejected};
-use crate::data::{self, Append, Writer};
-use crate::failure::{Failure, chain};
-use crate::output::Progress;
+use super::error::ImportError;
+use super::mapping::TicketMapping;
+use super::report::{ImportReport, Progress, Tally};
+use super::ticket_row::{RowError, TicketRow, TicketRows};
 
 /// The namespace of ids of imported tickets and commands. Never changed: a second run would add everything again.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d2f_8c1e_94b7_5a06_b3d1_7e40_aa52_19c8);
@@ -33,13 +34,6 @@ const BATCH: usize = 1024;
 
 /// Events looked at together when customers are looked up.
 const PAGE: usize = 4096;
-
-/// The rules to decide under.
-#[derive(Clone, Copy)]
-pub(super) struct Rules<'r> {
-    pub(super) policy: &'r Policy,
-    pub(super) calendar: &'r Calendar,
-}
 
 /// The id of a row's ticket: the same in every run.
 pub(super) fn ticket_id(source: &str, key: &str) -> TicketId {
@@ -60,14 +54,14 @@ type Seal<'s> = &'s dyn Fn(&str) -> Result<Sealed, KeysError>;
 
 /// Who a row's customer is.
 #[derive(Clone, Copy)]
-struct Known {
+struct KnownCustomer {
     customer: CustomerId,
     phone_hash: [u8; 16],
     number_hash: [u8; 16],
 }
 
 /// Everything known about a row's ticket, sealed.
-fn sealed(row: &Plain, source: &str, known: Known, seal: Seal<'_>) -> Result<Intake, KeysError> {
+fn sealed(row: &TicketRow, source: &str, known: KnownCustomer, seal: Seal<'_>) -> Result<Intake, KeysError> {
     let placeholder = placeholder(row);
     let phone = row.phone.as_deref().unwrap_or(&placeholder);
     Ok(Intake {
@@ -119,13 +113,13 @@ fn sealed(row: &Plain, source: &str, known: Known, seal: Seal<'_>) -> Result<Int
 }
 
 /// Stands for a phone and a service number that the source does not have. Nobody takes it for one.
-fn placeholder(row: &Plain) -> String {
+fn placeholder(row: &TicketRow) -> String {
     format!("import:{}", row.customer.as_ref().unwrap_or(&row.key))
 }
 
 /// Keyed hashes of phone and service number. A placeholder is hashed as a text with its source, so that it never meets a
 /// telephone number or another source's row.
-fn hashes(row: &Plain, source: &str, keys: &KeyStore) -> ([u8; 16], [u8; 16]) {
+fn hashes(row: &TicketRow, source: &str, keys: &KeyStore) -> ([u8; 16], [u8; 16]) {
     let none = || keys.fingerprint(format!("{source}\0{}", placeholder(row)).as_bytes());
     let phone = row.phone.as_ref().map_or_else(none, |phone| keys.phone_hash(phone));
     (phone, row.number.as_ref().map_or(phone, |number| keys.phone_hash(number)))
@@ -133,12 +127,12 @@ fn hashes(row: &Plain, source: &str, keys: &KeyStore) -> ([u8; 16], [u8; 16]) {
 
 /// What a row's first command decides.
 fn decided(
-    row: &Plain,
+    row: &TicketRow,
     intake: Intake,
     source: &str,
     fingerprint: [u8; 16],
     now: Timestamp,
-    rules: Rules<'_>,
+    rules: &Rules,
 ) -> Result<Vec<(Meta, Event)>, RowError> {
     let actor = Actor { id: "import".into(), role: Role::Import, unit: "import".into() };
     let command = command_id(source, &row.key);
@@ -148,8 +142,8 @@ fn decided(
         actor: actor.clone(),
         command,
         fingerprint,
-        policy: rules.policy,
-        calendar: rules.calendar,
+        policy: &rules.policy,
+        calendar: &rules.calendar,
     };
     let take_in =
         intake::Command::TakeIn { intake: Box::new(intake), open_twin: None, reopenable_twin: None };
@@ -166,37 +160,36 @@ fn decided(
     Ok((0..).zip(events).map(|(index, event)| (meta(index, &event), event)).collect())
 }
 
-/// The streams in which a ticket of this id may be: an id is one ticket's, whatever its kind.
-fn streams(ticket: TicketId) -> Result<[StreamName; 3], Failure> {
-    let stream = |kind| data::ticket_stream(kind, ticket);
-    Ok([stream(Kind::Complaint)?, stream(Kind::Fault)?, stream(Kind::Install)?])
-}
-
 /// Checks all rows, and writes nothing: not even a directory.
-pub(super) fn dry(data: &Path, mapping: &Mapping, table: Table, rules: Rules<'_>) -> Result<Answer, Failure> {
-    let log = data::log_dir(data);
+pub(super) fn dry_run(
+    data: &Path,
+    mapping: &TicketMapping,
+    table: TicketRows,
+    rules: &Rules,
+) -> Result<ImportReport, ImportError> {
+    let log = log_dir(data);
     let log = log.is_dir().then(|| Reader::open(&log)).transpose()?;
     let now = SystemClock::default().now();
-    let mut tally = Tally::new(&table);
+    let mut tally = Tally::of(table.rows.len() + table.bad.len());
     for row in &table.rows {
         let ticket = ticket_id(&mapping.name, &row.key);
         if let Some(log) = &log {
             let mut there = false;
-            for stream in streams(ticket)? {
+            for stream in ticket_streams(ticket)? {
                 there |= !log.read_stream(&stream, 0, Direction::Forward, 1)?.is_empty();
             }
             if there {
-                tally.answer.known += 1;
+                tally.report.known += 1;
                 continue;
             }
         }
         let customer = CustomerId(Uuid::nil());
         // As long as the sealed text will be, which is all that the rules look at.
         let seal = |text: &str| Ok(Sealed { customer, nonce: [0; 12], ciphertext: vec![0; text.len() + 16] });
-        let known = Known { customer, phone_hash: [0; 16], number_hash: [0; 16] };
-        let intake = sealed(row, &mapping.name, known, &seal).map_err(Failure::broken)?;
+        let known = KnownCustomer { customer, phone_hash: [0; 16], number_hash: [0; 16] };
+        let intake = sealed(row, &mapping.name, known, &seal)?;
         match decided(row, intake, &mapping.name, [0; 16], now, rules) {
-            Ok(_) => tally.answer.added += 1,
+            Ok(_) => tally.report.added += 1,
             Err(error) => tally.reject(row.line, &error),
         }
     }
@@ -204,63 +197,75 @@ pub(super) fn dry(data: &Path, mapping: &Mapping, table: Table, rules: Rules<'_>
 }
 
 /// Takes all rows in whose tickets are not there yet.
-pub(super) fn import(
+pub(super) fn write_tickets(
     data: &Path,
     master_key: Option<&Path>,
-    mapping: &Mapping,
-    table: Table,
-    rules: Rules<'_>,
-) -> Result<Answer, Failure> {
-    let writer = Writer::open(data, master_key)?;
-    let runtime = data::runtime()?;
-    let clock = SystemClock::starting_at(runtime.block_on(data::last_recorded_at(&writer.log))?);
+    mapping: &TicketMapping,
+    table: TicketRows,
+    rules: &Rules,
+    progress: Progress<'_>,
+) -> Result<ImportReport, ImportError> {
+    let writer = WritableDirectory::open(data, master_key)?;
+    let runtime = runtime()?;
+    let clock = clock(runtime.block_on(last_recorded_at(&writer.log))?);
     let mut customers = if mapping.knows_customers() {
         runtime.block_on(known_customers(&writer.log))?
     } else {
         HashMap::new()
     };
-    let mut tally = Tally::new(&table);
-    let progress = Progress::new("import", "rows", table.rows.len() as u64);
+    let mut tally = Tally::of(table.rows.len() + table.bad.len());
+    let (mut done, total) = (0, table.rows.len() as u64);
     for rows in table.rows.chunks(BATCH) {
         let mut fresh = Vec::with_capacity(rows.len());
         for row in rows {
             if runtime.block_on(is_there(&writer.log, ticket_id(&mapping.name, &row.key)))? {
-                tally.answer.known += 1;
+                tally.report.known += 1;
             } else {
                 fresh.push(row);
             }
         }
-        let batch = Batch { writer: &writer, source: &mapping.name, rules };
+        let batch = TicketBatch { writer: &writer, source: &mapping.name, rules };
         let (stored, refused) = batch.store(&fresh, &mut customers, clock.now())?;
         for (line, error) in refused {
             tally.reject(line, &error);
         }
-        tally.answer.added += stored.len() as u64;
-        runtime.block_on(data::append_in_order(&writer.log, stored))?;
-        progress.add(rows.len() as u64);
+        tally.report.added += stored.len() as u64;
+        runtime.block_on(append_in_order(&writer.log, stored))?;
+        done += rows.len() as u64;
+        progress(done, total);
     }
     runtime.block_on(writer.log.close())?;
     Ok(tally.done(table.bad))
 }
 
-/// Rows that a rule of tickets stands against, by line.
-type Refused = Vec<(u64, RowError)>;
-
-/// What a batch of rows becomes.
-struct Batch<'b> {
-    writer: &'b Writer,
-    source: &'b str,
-    rules: Rules<'b>,
+/// One thread beside the log's own: what is awaited, is awaited in order.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ImportError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ImportError::Runtime)
 }
 
-impl Batch<'_> {
+/// A clock that answers no earlier moment than the log's last, in microseconds.
+pub(super) fn clock(last: i64) -> SystemClock {
+    SystemClock::starting_at(Timestamp::from_microsecond(last).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// Rows that a rule of tickets stands against, by line.
+type RefusedRows = Vec<(u64, RowError)>;
+
+/// What a batch of rows becomes.
+struct TicketBatch<'b> {
+    writer: &'b WritableDirectory,
+    source: &'b str,
+    rules: &'b Rules,
+}
+
+impl TicketBatch<'_> {
     /// Makes the customers' keys in one sync, seals, decides, encodes.
     fn store(
         &self,
-        rows: &[&Plain],
+        rows: &[&TicketRow],
         customers: &mut HashMap<[u8; 16], CustomerId>,
         now: Timestamp,
-    ) -> Result<(Vec<Append>, Refused), Failure> {
+    ) -> Result<(Vec<BulkAppend>, RefusedRows), ImportError> {
         let keys = self.writer.sealer.keys();
         let mut known = Vec::with_capacity(rows.len());
         for row in rows {
@@ -273,23 +278,22 @@ impl Batch<'_> {
             if row.customer.is_some() || row.phone.is_some() {
                 customers.insert(phone_hash, customer);
             }
-            known.push(Known { customer, phone_hash, number_hash });
+            known.push(KnownCustomer { customer, phone_hash, number_hash });
         }
         let ids: Vec<_> = known.iter().map(|known| known.customer).collect();
-        keys.create_all(&ids).map_err(Failure::broken)?;
+        keys.create_all(&ids)?;
         let (mut stored, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
         for (row, known) in rows.iter().zip(known) {
-            let sealer = self.writer.sealer.known_customer(known.customer).map_err(Failure::broken)?;
-            let intake =
-                sealed(row, self.source, known, &|text| sealer.seal(text)).map_err(Failure::broken)?;
+            let sealer = self.writer.sealer.known_customer(known.customer)?;
+            let intake = sealed(row, self.source, known, &|text| sealer.seal(text))?;
             let request = format!("import\0{}\0{}", self.source, row.key);
             let fingerprint = keys.fingerprint(request.as_bytes());
-            let stream = data::ticket_stream(intake.kind, intake.ticket)?;
+            let stream = ticket_stream(intake.kind, intake.ticket)?;
             match decided(row, intake, self.source, fingerprint, now, self.rules) {
                 Ok(history) => {
                     let events = history.iter().map(|(meta, event)| (meta, event));
-                    let events = data::stored(events, self.rules.policy).0;
-                    stored.push(Append { stream, expected: Expected::NoStream, events });
+                    let events = ticket_to_store(events, &self.rules.policy.version).0;
+                    stored.push(BulkAppend { stream, expected: Expected::NoStream, events });
                 }
                 Err(error) => refused.push((row.line, error)),
             }
@@ -298,8 +302,8 @@ impl Batch<'_> {
     }
 }
 
-async fn is_there(log: &dyn EventLog, ticket: TicketId) -> Result<bool, Failure> {
-    for stream in streams(ticket)? {
+async fn is_there(log: &dyn EventLog, ticket: TicketId) -> Result<bool, ImportError> {
+    for stream in ticket_streams(ticket)? {
         if !log.read_stream(&stream, 0, Direction::Forward, 1).await?.is_empty() {
             return Ok(true);
         }
@@ -308,14 +312,14 @@ async fn is_there(log: &dyn EventLog, ticket: TicketId) -> Result<bool, Failure>
 }
 
 /// Customers of tickets that are there already, by the keyed hashes of their phones.
-async fn known_customers(log: &dyn EventLog) -> Result<HashMap<[u8; 16], CustomerId>, Failure> {
+async fn known_customers(log: &dyn EventLog) -> Result<HashMap<[u8; 16], CustomerId>, ImportError> {
     let mut customers = HashMap::new();
     let filter = Filter::all().kind(duban_codec::types::TICKET_TAKEN_IN);
     let mut from = None;
     loop {
         let page = log.read_all(from, Direction::Forward, &filter, PAGE).await?;
         for event in &page.events {
-            let decoded = duban_codec::decode_ticket(&event.kind, &event.payload).map_err(Failure::broken)?;
+            let decoded = duban_codec::decode_ticket(&event.kind, &event.payload)?;
             if let Event::Intake(intake::Event::TakenIn(intake)) = decoded {
                 customers.entry(intake.customer.phone_hash).or_insert(intake.customer.id);
             }
@@ -327,38 +331,9 @@ async fn known_customers(log: &dyn EventLog) -> Result<HashMap<[u8; 16], Custome
     }
 }
 
-fn random_customer() -> Result<CustomerId, Failure> {
+fn random_customer() -> Result<CustomerId, ImportError> {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Failure::broken("the operating system gives no randomness"))?;
+    filled.map_err(|_| KeysError::Crypto)?;
     Ok(CustomerId(uuid::Builder::from_random_bytes(bytes).into_uuid()))
-}
-
-/// Counting.
-pub(super) struct Tally {
-    pub(super) answer: Answer,
-}
-
-impl Tally {
-    fn new(table: &Table) -> Self {
-        Self::of(table.rows.len() + table.bad.len())
-    }
-
-    pub(super) fn of(rows: usize) -> Self {
-        let read = rows as u64;
-        Self { answer: Answer { read, ..Answer::default() } }
-    }
-
-    pub(super) fn reject(&mut self, line: u64, error: &RowError) {
-        self.answer.rejected += 1;
-        self.answer.errors.push(Rejected { line, reason: chain(error) });
-    }
-
-    pub(super) fn done(mut self, bad: Vec<Bad>) -> Answer {
-        for Bad { line, error } in bad {
-            self.reject(line, &error);
-        }
-        self.answer.errors.sort_by_key(|rejected| rejected.line);
-        self.answer
-    }
 }

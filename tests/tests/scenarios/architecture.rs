@@ -49,6 +49,17 @@ fn dependencies_point_one_way() {
             &["duban-aggregates", "duban-codec", "duban-projections", "duban-log", "duban-vault"],
         ),
         (
+            "duban-import",
+            &[
+                "duban-aggregates",
+                "duban-codec",
+                "duban-log",
+                "duban-vault",
+                "duban-projections",
+                "duban-engine",
+            ],
+        ),
+        (
             "duban-server",
             &[
                 "duban-engine",

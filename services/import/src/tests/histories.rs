@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use duban_aggregates::chain::Stage;
 use duban_aggregates::imported::{Event, Step};
+use duban_codec::with_causes;
+use duban_engine::data_directory::open_reader;
+use duban_engine::runner::Rules;
 use duban_projections::{Conformance, ConformanceFold};
 use jiff::Timestamp;
 
-use crate::data;
-use crate::import::mapping::{self, MappingError, Rows};
-use crate::import::run::Rules;
-use crate::import::steps::{self, StepMapping};
-use crate::import::{Answer, Rejected, histories};
+use crate::mapping::{self, MappingError, RowKind};
+use crate::step_row::{self, StepMapping};
+use crate::{ImportReport, RejectedRow, write_histories};
 
 const MAPPING: &str = r#"
 name = "small"
@@ -47,18 +48,17 @@ const ROWS: &str = "Case,What,At,Who,Note,Product\n\
     B,Solve,2010-01-29 08:52:34+08:00,e2,again,pen\n";
 
 fn mapping(text: &str) -> StepMapping {
-    assert_eq!(mapping::rows(Path::new("small.toml"), text).unwrap(), Rows::Steps);
+    assert_eq!(mapping::row_kind(Path::new("small.toml"), text).unwrap(), RowKind::Steps);
     StepMapping::parse(Path::new("small.toml"), text).unwrap()
 }
 
-fn run(data: &Path, input: &[u8], mapping: &StepMapping, dry: bool) -> Answer {
-    let (policy, calendar) = data::rules();
-    let rules = Rules { policy: &policy, calendar: &calendar };
-    let table = steps::read(input, mapping).unwrap();
+fn run(data: &Path, input: &[u8], mapping: &StepMapping, dry: bool) -> ImportReport {
+    let rules = Rules::cn_national();
+    let table = step_row::read(input, mapping).unwrap();
     if dry {
-        return histories::dry(data, table, rules).unwrap();
+        return write_histories::dry_run(data, table, &rules, &|_, _| ()).unwrap();
     }
-    histories::import(data, None, mapping, table, rules).unwrap()
+    write_histories::write_histories(data, None, mapping, table, &rules, &|_, _| ()).unwrap()
 }
 
 /// A step as the log keeps it.
@@ -79,12 +79,12 @@ fn kept(data: &Path) -> BTreeMap<String, Vec<Kept>> {
         kept.entry(step.case.clone()).or_default().push(Kept { step, occurred_at, recorded_at });
         Ok::<_, duban_log::Error>(ControlFlow::Continue(()))
     };
-    data::reader(data).unwrap().scan(each).unwrap();
+    open_reader(data).unwrap().scan(each).unwrap();
     kept
 }
 
-fn answer(read: u64, added: u64, known: u64, histories: u64) -> Answer {
-    Answer { read, added, known, histories: Some(histories), ..Answer::default() }
+fn answer(read: u64, added: u64, known: u64, histories: u64) -> ImportReport {
+    ImportReport { read, added, known, histories: Some(histories), ..ImportReport::default() }
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn bad_rows_are_named_by_line_and_cost_nobody_else() {
         (12, "attributes.value is longer than 4096 bytes"),
     ];
     assert_eq!(answer.errors.len(), wanted.len());
-    for (Rejected { line, reason }, (at, part)) in answer.errors.iter().zip(wanted) {
+    for (RejectedRow { line, reason }, (at, part)) in answer.errors.iter().zip(wanted) {
         assert!(*line == at && reason.contains(part), "line {line}: {reason}, wanted {at}: {part}");
     }
     let nowhere = dir.path().join("nowhere");
@@ -169,9 +169,9 @@ fn refused(change: (&str, &str), part: &str) {
     let text = MAPPING.replacen(change.0, change.1, 1);
     let error = match StepMapping::parse(Path::new("m"), &text) {
         Err(error) => error,
-        Ok(mapping) => steps::read(ROWS.as_bytes(), &mapping).unwrap_err(),
+        Ok(mapping) => step_row::read(ROWS.as_bytes(), &mapping).unwrap_err(),
     };
-    let text = crate::failure::chain(&error);
+    let text = with_causes(&error);
     assert!(text.contains(part), "{text}");
 }
 
@@ -186,9 +186,9 @@ fn a_mapping_of_steps_that_cannot_work_is_refused_before_the_first_row() {
     refused(("\"{Product}\"", "\"{Produkt}\""), "has no column \"Produkt\"");
     refused(("[step]", "[ticket]\nkind = \"fault\"\n\n[step]"), "unknown field `ticket`");
     refused(("+00:00", "UTC"), "is no offset");
-    let unknown = mapping::rows(Path::new("m"), "rows = \"pages\"");
+    let unknown = mapping::row_kind(Path::new("m"), "rows = \"pages\"");
     assert!(matches!(unknown, Err(MappingError::Invalid { .. })));
-    assert_eq!(mapping::rows(Path::new("m"), "name = \"x\"").unwrap(), Rows::Tickets);
+    assert_eq!(mapping::row_kind(Path::new("m"), "name = \"x\"").unwrap(), RowKind::Tickets);
 }
 
 /// The real log lies beside the checkout and is never copied into it; where it is not there, its test says so and passes.
@@ -218,7 +218,7 @@ fn all_21348_steps_of_4580_real_tickets_go_in_once_and_a_second_run_adds_none() 
     assert_eq!(moments().max(), "2014-01-03T13:20:58Z".parse().ok());
     assert!(kept.values().flatten().all(|kept| kept.step.resource.is_some()));
     // Counted apart from this program. Nobody there tells the customer, reports or assesses; the few that conform are unfinished.
-    let reader = data::reader(dir.path()).unwrap();
+    let reader = open_reader(dir.path()).unwrap();
     let conformance = Conformance::of_log(ConformanceFold, &reader, &|_| ()).unwrap();
     let patterns = conformance.patterns(Some("imported/helpdesk")).unwrap();
     assert!(patterns.add_up());
