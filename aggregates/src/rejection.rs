@@ -26,8 +26,8 @@ pub enum Class {
 /// One thing that is missing before a command can succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// The stage's completing event.
-    Completion(Stage),
+    /// The stage's completing event, which the department owes.
+    Completion(Stage, &'static str),
     /// A new round: the stage has been passed in this one.
     NewRound,
     /// An assist's reply, or its release.
@@ -75,8 +75,8 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Completion(stage) => {
-                write!(f, "{} to be completed by {}", stage.name(), stage.department())
+            Self::Completion(stage, department) => {
+                write!(f, "{} to be completed by {department}", stage.name())
             }
             Self::NewRound => f.write_str("a new round"),
             Self::AssistReply(order) => write!(f, "the reply or release of assist order {order}"),

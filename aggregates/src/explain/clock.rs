@@ -7,10 +7,11 @@ use crate::calendar::{self, Calendar, Pause, Target, deadline};
 use crate::ids::ClockNo;
 use crate::meta::Meta;
 use crate::policy;
+use crate::ticket::clock::trigger::{Trigger, signals};
 use crate::ticket::clock::{self, Start, Status, Subject};
 use crate::ticket::intake::{self, Fact};
-use crate::ticket::{self, Event, Ticket, chain, contact, fault, install, order};
-use crate::words::{Answer, ClockKind, Milestone, ReceiptKind, Stage};
+use crate::ticket::{self, Event, Ticket, fault};
+use crate::words::{ClockKind, Stage};
 
 /// Who set how long a clock may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,10 +154,9 @@ impl<'h> Reading<'h> {
         if ticket.pause.as_ref().is_some_and(|pause| start.pauses.contains(&pause.code)) {
             reading.explained.recomputed = Status::Paused { since: recorded_at };
         }
-        // Service that was up after the payment is known already where the payment is.
-        let up = ticket.fault.service_up.filter(|(up, _)| *up >= start.started_at);
-        if let (ClockKind::Restore, Some((up, _))) = (start.kind, up) {
-            reading.met(at, up);
+        if let Some(already) = start.kind.row().already.and_then(|already| already(ticket, start.started_at))
+        {
+            reading.met(at, already);
         }
         reading
     }
@@ -170,16 +170,7 @@ impl<'h> Reading<'h> {
         cause: Option<usize>,
     ) {
         let start = self.explained.start.clone();
-        let mut of = policy::Subject::of(&ticket.intake);
-        let mut stage = None;
-        match start.subject {
-            Subject::Stage(of) => stage = Some(of),
-            Subject::Request(request) => {
-                of.channel = ticket.request(request).map_or(of.channel, |request| request.outside.body);
-            }
-            Subject::Ticket | Subject::Order(_) => {}
-        }
-        let entry = policy.lookup(start.kind, stage, &of);
+        let entry = clock::entry_of(policy, ticket, start.kind, start.subject);
         let promised = ticket.intake.install.and_then(|order| order.promised_on);
         let outside = match start.subject {
             Subject::Request(request) => ticket.request(request).and_then(|request| request.outside.due),
@@ -237,17 +228,17 @@ impl<'h> Reading<'h> {
             }
             _ => {}
         }
-        let start = &self.explained.start;
+        let start = self.explained.start.clone();
         let latest = ticket.clock(start.kind, start.subject).map(|clock| clock.start.clock);
-        if latest == Some(start.clock)
-            && let Some(moment) = meets(start, meta, event, was, ticket)
-        {
-            self.met(at, moment);
-        }
-        let live = matches!(self.explained.recomputed, Status::Running | Status::Paused { .. });
-        if live && cancels(&self.explained.start, event, was, ticket) {
-            self.explained.recomputed = Status::Cancelled;
-            self.explained.decided_by = Some(at);
+        for signal in signals(event, ticket, was, meta.recorded_at) {
+            if latest == Some(start.clock) && signal.meets(&start) {
+                self.met(at, signal.at);
+            }
+            let live = matches!(self.explained.recomputed, Status::Running | Status::Paused { .. });
+            if live && signal.cancels(&start) {
+                self.explained.recomputed = Status::Cancelled;
+                self.explained.decided_by = Some(at);
+            }
         }
     }
 
@@ -273,15 +264,8 @@ impl<'h> Reading<'h> {
             return;
         }
         let start = &self.explained.start;
-        let proves = match fact {
-            Fact::Fault(fault::Fact::ServiceUp) => {
-                matches!(start.kind, ClockKind::Repair | ClockKind::Restore)
-            }
-            Fact::Install(install::Fact::MilestoneReached { milestone: Milestone::Activated }) => {
-                start.kind == ClockKind::Activation
-            }
-            _ => false,
-        };
+        let row = start.kind.row();
+        let proves = Trigger::of_fact(fact).is_some_and(|trigger| row.met_by.contains(&trigger));
         let in_time = proves && (start.started_at..=self.due).contains(&occurred_at);
         let paid_later = || {
             let latest = ticket.clock(start.kind, start.subject).map(|clock| clock.start.clock);
@@ -422,105 +406,4 @@ fn said(status: &Status) -> String {
         Status::Breached { withdrawn: true } => "breached, and the breach withdrawn".to_owned(),
         Status::Cancelled => "cancelled".to_owned(),
     }
-}
-
-/// The table's last column: the moment at which an event gives a clock what it waits for.
-fn meets(
-    start: &Start,
-    meta: &Meta,
-    event: &Event,
-    was: Option<Stage>,
-    ticket: &Ticket,
-) -> Option<Timestamp> {
-    let now = meta.recorded_at;
-    let passed = match event {
-        Event::Chain(chain::Event::FeedbackRecorded { answer, .. }) => *answer == Answer::Satisfied,
-        Event::Chain(chain::Event::UnreachableSignedOff { .. } | chain::Event::FeedbackConcluded { .. }) => {
-            true
-        }
-        _ => false,
-    };
-    let answered = matches!(event, Event::Chain(chain::Event::FeedbackRecorded { .. }));
-    match (start.kind, start.subject) {
-        (ClockKind::Stage, Subject::Stage(stage)) => {
-            let done = match stage {
-                // Whatever the answer or the judgement is, the department has done its part.
-                Stage::Feedback => answered,
-                Stage::Inspect => matches!(event, Event::Chain(chain::Event::Inspected { .. })),
-                _ => false,
-            };
-            let advanced = was == Some(stage) && ticket.stage > stage && ticket.is_open();
-            (done || advanced).then_some(now)
-        }
-        (ClockKind::Order, Subject::Order(number)) => {
-            matches!(event, Event::Order(order::Event::Replied { order, .. }) if *order == number)
-                .then_some(now)
-        }
-        (ClockKind::Outside, Subject::Request(number)) => {
-            let receipt = |event: &contact::Event| {
-                matches!(event, contact::Event::ReceiptRecorded { request, kind, .. }
-                    if *request == number && *kind != ReceiptKind::Interim)
-            };
-            matches!(event, Event::Contact(event) if receipt(event)).then_some(now)
-        }
-        (ClockKind::Contact, _) => match event {
-            Event::Contact(
-                contact::Event::CustomerContacted { occurred_at, .. }
-                | contact::Event::DelayNotified { occurred_at, .. },
-            ) => Some(*occurred_at),
-            _ => answered.then_some(now),
-        },
-        (ClockKind::Answer, _) => answered.then_some(now),
-        (ClockKind::Repair | ClockKind::Restore, _) => match event {
-            Event::Fault(fault::Event::FactRecorded {
-                fact: fault::Fact::ServiceUp, occurred_at, ..
-            }) => Some(*occurred_at).filter(|at| ticket.fault.may_prove(*at)),
-            _ => None,
-        },
-        (ClockKind::Activation, _) => match event {
-            Event::Install(install::Event::FactRecorded {
-                fact: install::Fact::MilestoneReached { milestone: Milestone::Activated },
-                occurred_at,
-                ..
-            }) => Some(*occurred_at),
-            _ => None,
-        },
-        (ClockKind::Ticket | ClockKind::Appealable, _) => passed.then_some(now),
-        (ClockKind::Closing, _) => matches!(event, Event::Chain(chain::Event::Closed { .. })).then_some(now),
-        (ClockKind::Stage | ClockKind::Order | ClockKind::Outside, _) => None,
-    }
-}
-
-/// What makes sure that a live clock's work will not come: the ticket's end, a way back, an order taken away.
-fn cancels(start: &Start, event: &Event, was: Option<Stage>, ticket: &Ticket) -> bool {
-    let ended = matches!(
-        event,
-        Event::Chain(
-            chain::Event::Closed { .. }
-                | chain::Event::Withdrawn { .. }
-                | chain::Event::Rejected { .. }
-                | chain::Event::Merged { .. }
-        )
-    );
-    let round = matches!(event, Event::Chain(chain::Event::RoundOpened { .. }));
-    let this = match (start.kind, start.subject) {
-        (ClockKind::Stage, Subject::Stage(stage)) => {
-            let left = ticket.stage < stage || (round && ticket.stage == stage);
-            was == Some(stage) && left && ticket.is_open()
-        }
-        (ClockKind::Order, Subject::Order(number)) => matches!(
-            event,
-            Event::Order(
-                order::Event::Released { order, .. }
-                    | order::Event::Recalled { order, .. }
-                    | order::Event::ReturnGranted { order }
-            ) if *order == number
-        ),
-        (ClockKind::Closing, _) => round,
-        (ClockKind::Appealable, _) => {
-            matches!(event, Event::Chain(chain::Event::FeedbackRecorded { answer: Answer::Dissatisfied, .. }))
-        }
-        _ => false,
-    };
-    ended || this
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use super::Versions;
 use crate::ids::{ClockNo, OrderNo, UnitId, VerdictNo};
 use crate::meta::Meta;
-use crate::ticket::clock::{self, Subject};
+use crate::ticket::clock;
 use crate::ticket::verdict::{self, Finding, Verdict};
 use crate::ticket::{self, Event, Ticket, chain, order};
-use crate::words::Stage;
 
 /// Why a unit has a part in a ticket, and the index of the event that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,7 +268,7 @@ fn settles(event: &Event, number: VerdictNo) -> bool {
 /// Why a unit has a part in what happened: named, with an accepted order, or late with a stage.
 fn involved(before: &[(Meta, Event)], unit: &UnitId) -> Vec<Involved> {
     let mut units: BTreeMap<OrderNo, &UnitId> = BTreeMap::new();
-    let mut stages: BTreeMap<ClockNo, Stage> = BTreeMap::new();
+    let mut departments: BTreeMap<ClockNo, &str> = BTreeMap::new();
     let mut why = Vec::new();
     for (at, (_, event)) in before.iter().enumerate() {
         match event {
@@ -281,14 +280,10 @@ fn involved(before: &[(Meta, Event)], unit: &UnitId) -> Vec<Involved> {
                 why.push(Involved::Accepted(at));
             }
             Event::Clock(clock::Event::Started(start)) => {
-                if let Subject::Stage(stage) = start.subject {
-                    stages.insert(start.clock, stage);
-                }
+                departments.extend(start.department().map(|department| (start.clock, department)));
             }
             Event::Clock(clock::Event::Breached { clock, .. }) => {
-                // In reply the orders have clocks of their own.
-                let stage = stages.get(clock).filter(|stage| **stage != Stage::Reply);
-                if stage.is_some_and(|stage| stage.department() == unit.as_str()) {
+                if departments.get(clock) == Some(&unit.as_str()) {
                     why.push(Involved::Late(at));
                 }
             }

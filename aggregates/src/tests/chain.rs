@@ -142,7 +142,7 @@ fn every_command_of_another_stage_is_refused_with_the_stage_now_the_stage_needed
             for needed in Stage::ALL.into_iter().filter(|needed| *needed != now) {
                 let between = Stage::ALL.into_iter().filter(|stage| now <= *stage && *stage < needed);
                 let missing: Vec<_> = if now < needed {
-                    between.map(Missing::Completion).collect()
+                    between.map(|stage| Missing::Completion(stage, stage.department())).collect()
                 } else {
                     vec![Missing::NewRound]
                 };

@@ -1,5 +1,6 @@
 //! What holds whatever anybody asks for: random histories by a goal-directed walker, with nonsense in between.
 
+mod clocks;
 mod nonsense;
 mod oracle;
 
@@ -89,6 +90,7 @@ struct Tally {
     closed: u32,
     reopened: u32,
     explained: usize,
+    followed: usize,
     events: usize,
 }
 
@@ -159,6 +161,7 @@ fn live(seed: u64, nonsense_percent: u32, tally: &mut Tally) {
     assert_eq!(runner.load().as_ref(), Some(&ticket), "folding the whole equals folding step by step");
     oracle::check_whole(&ticket, &runner.history);
     tally.explained += explained(&ticket, &runner.history);
+    tally.followed += clocks::follow_the_oracle(&runner.history);
     tally.closed += u32::from(matches!(&ticket.ended, Some(ended) if ended.how == End::Closed));
     tally.reopened += u32::from(ticket.reopened > 0);
     tally.events += runner.history.len();
@@ -202,8 +205,14 @@ fn invariants_hold_on_tickets_that_are_handled_as_they_should_be() {
     let tally = live_all(0..count, 3);
     assert!(u64::from(tally.closed) * 100 > count * 80, "{} of {count} closed", tally.closed);
     println!(
-        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events, {} clocks and verdicts explained",
-        tally.closed, tally.commands, tally.refused, tally.repeated, tally.events, tally.explained
+        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events, {} clocks and verdicts explained, {} times a clock met or cancelled",
+        tally.closed,
+        tally.commands,
+        tally.refused,
+        tally.repeated,
+        tally.events,
+        tally.explained,
+        tally.followed
     );
 }
 
@@ -215,8 +224,14 @@ fn invariants_hold_whatever_anybody_asks_for() {
     assert!(tally.refused * 10 > tally.commands, "there is nonsense in it");
     assert!(tally.reopened > 0);
     println!(
-        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events, {} clocks and verdicts explained",
-        tally.closed, tally.commands, tally.refused, tally.repeated, tally.events, tally.explained
+        "{} of {count} closed, {} commands, {} refused, {} repeated, {} events, {} clocks and verdicts explained, {} times a clock met or cancelled",
+        tally.closed,
+        tally.commands,
+        tally.refused,
+        tally.repeated,
+        tally.events,
+        tally.explained,
+        tally.followed
     );
 }
 

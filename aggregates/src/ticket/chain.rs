@@ -17,24 +17,10 @@ pub use crate::words::{Answer, FeedbackPassed, Ground, ReopenCause, RoundCause, 
 mod decide;
 mod ends;
 mod fold;
+pub mod table;
 
 pub(crate) use decide::{check_cause, decide};
 pub(crate) use fold::apply;
-
-impl Stage {
-    /// The department that owes the stage; in reply it is the lead's unit instead.
-    #[must_use]
-    pub fn department(self) -> &'static str {
-        match self {
-            Self::Investigate => "investigation",
-            Self::Dispatch | Self::Reply => "dispatch",
-            Self::Feedback => "desk",
-            Self::Inspect => "inspection",
-            Self::Report => "reporting",
-            Self::Assess | Self::Close => "assessment",
-        }
-    }
-}
 
 /// Why a fault or complaint arose, as far as the chain must know.
 #[derive(Clone, Debug, PartialEq, Eq)]

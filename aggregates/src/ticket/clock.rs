@@ -1,4 +1,4 @@
-//! Clocks 时限: which events start, meet, pause and cancel them (domain.md section 4).
+//! Clocks 时限: which events start, meet, pause and cancel them (domain.md section 4). The rules are in [`table`].
 
 use jiff::Timestamp;
 
@@ -14,13 +14,18 @@ pub use crate::words::{ClockKind, PauseCode, Rung};
 mod correct;
 mod decide;
 mod due;
+mod follow;
 mod run;
+pub mod table;
+pub mod trigger;
 
 pub(crate) use decide::{decide, pause, resume};
 pub(crate) use due::fall_due;
 pub use due::{DueStep, Step, next_step, next_steps};
+pub(crate) use follow::{entry, entry_of, follow, outside_or_statutory, restated, start, wake};
+pub(crate) use run::apply;
 pub use run::{Clock, Escalation, Pause, Status};
-pub(crate) use run::{apply, entry, follow, outside_or_statutory, restated, start, wake};
+pub use trigger::Trigger;
 
 /// What a clock is about, beside its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::ids::UnitId;
 use crate::ticket::Ticket;
+use crate::ticket::chain::table::InHandOf;
 use crate::ticket::order::Status;
 use crate::words::{PauseCode, Stage};
 
@@ -151,7 +152,7 @@ pub(crate) fn holder(ticket: &Ticket) -> Holder {
     }
     let department = |stage: Stage| Holder::Unit(stage.department().into());
     match ticket.lead() {
-        Some(lead) if ticket.stage == Stage::Reply => {
+        Some(lead) if ticket.stage.row().in_hand_of == InHandOf::LeadUnit => {
             if lead.status == Status::ReturnAsked {
                 return department(Stage::Dispatch);
             }

@@ -9,7 +9,7 @@ use crate::rejection::{Missing, Problem, Rejection};
 use crate::ticket::intake::Attachment;
 use crate::ticket::order::Order;
 use crate::ticket::state::Ticket;
-use crate::ticket::{self, Event, clock};
+use crate::ticket::{self, Event, chain, clock};
 use crate::words::{Role, Stage};
 
 pub(crate) struct Draft<'a> {
@@ -188,8 +188,8 @@ impl<'a> Draft<'a> {
 /// The refusal of a command that comes too early or too late on the chain.
 pub(crate) fn out_of_turn(now: Stage, needed: Stage) -> Rejection {
     let missing = if now < needed {
-        let between = Stage::ALL.into_iter().filter(|stage| (now..needed).contains(stage));
-        between.map(Missing::Completion).collect()
+        let between = chain::table::TABLE.iter().filter(|row| (now..needed).contains(&row.stage));
+        between.map(|row| Missing::Completion(row.stage, row.department)).collect()
     } else {
         vec![Missing::NewRound]
     };

@@ -331,7 +331,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             }
             if ticket.round.lead == Some(*order) {
                 ticket.round.reply = Some(meta.id);
-                ticket.stage = Stage::Feedback;
+                ticket.complete(Stage::Reply);
             }
             ticket.handled(meta);
         }

@@ -316,6 +316,11 @@ impl Ticket {
         }
     }
 
+    /// The stage is completed: the ticket goes on to the one after it.
+    pub(crate) fn complete(&mut self, stage: Stage) {
+        self.stage = stage.row().next.unwrap_or(stage);
+    }
+
     /// Notes a fact that may be corrected.
     pub(crate) fn fact(&mut self, kind: FactKind, meta: &Meta) {
         let record = FactRecord {

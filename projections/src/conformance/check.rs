@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use duban_aggregates::chain::{Answer, Event as ChainEvent, Stage};
+use duban_aggregates::chain::{Answer, Event as ChainEvent, Stage, table};
 use duban_aggregates::gate::{self, Gate};
 use duban_aggregates::ids::OrderNo;
 use duban_aggregates::meta::Meta;
@@ -102,9 +102,10 @@ impl Check {
     pub fn follow(&mut self, event: &Event, meta: &Meta) {
         // The server's own identities do no work that another could judge.
         let by = (!meta.actor.role.is_system()).then_some(meta.actor.id.as_str());
+        let stage = table::step_of(event);
         match event {
-            Event::Chain(event) => self.follow_chain(event, by, meta.revision),
-            Event::Order(event) => self.follow_order(event, by, meta.revision),
+            Event::Chain(event) => self.follow_chain(event, stage, by, meta.revision),
+            Event::Order(event) => self.follow_order(event, stage, by, meta.revision),
             Event::Gate(gate::Event::Waived { gate, .. }) => {
                 self.waived.insert(*gate);
             }
@@ -119,26 +120,31 @@ impl Check {
         }
     }
 
-    fn follow_chain(&mut self, event: &ChainEvent, by: Option<&str>, revision: u64) {
-        let mut done = |stage, passed| self.done(stage, passed, by, revision);
-        match event {
-            ChainEvent::Investigated { .. } => done(Stage::Investigate, true),
-            ChainEvent::Dispatched { .. } => done(Stage::Dispatch, true),
-            ChainEvent::FeedbackRecorded { answer, .. } => {
-                done(Stage::Feedback, *answer == Answer::Satisfied);
-            }
-            ChainEvent::UnreachableSignedOff { .. } | ChainEvent::FeedbackConcluded { .. } => {
-                // A supervisor's word about what others did; it makes nobody a party to it.
-                self.done(Stage::Feedback, true, None, revision);
-            }
+    /// `stage` is the one of which the event is a step.
+    fn follow_chain(&mut self, event: &ChainEvent, stage: Option<Stage>, by: Option<&str>, revision: u64) {
+        let (passed, by_whom) = match event {
+            ChainEvent::FeedbackRecorded { answer, .. } => (*answer == Answer::Satisfied, by),
+            // A supervisor's word about what others did; it makes nobody a party to it.
+            ChainEvent::UnreachableSignedOff { .. } | ChainEvent::FeedbackConcluded { .. } => (true, None),
             ChainEvent::Inspected { judgements, .. } => {
                 let holds = |gate: &Gate| self.waived.contains(gate);
-                let passed = judgements.iter().all(|judged| judged.passed || holds(&judged.gate));
-                self.done(Stage::Inspect, passed, by, revision);
+                (judgements.iter().all(|judged| judged.passed || holds(&judged.gate)), by)
             }
-            ChainEvent::Reported { .. } => done(Stage::Report, true),
-            ChainEvent::Assessed { .. } => done(Stage::Assess, true),
-            ChainEvent::Closed { .. } => done(Stage::Close, true),
+            _ => (true, by),
+        };
+        if let Some(stage) = stage {
+            self.done(stage, passed, by_whom, revision);
+        }
+        match event {
+            ChainEvent::Investigated { .. }
+            | ChainEvent::Dispatched { .. }
+            | ChainEvent::FeedbackRecorded { .. }
+            | ChainEvent::UnreachableSignedOff { .. }
+            | ChainEvent::FeedbackConcluded { .. }
+            | ChainEvent::Inspected { .. }
+            | ChainEvent::Reported { .. }
+            | ChainEvent::Assessed { .. }
+            | ChainEvent::Closed { .. } => {}
             ChainEvent::RoundOpened { stage, .. } => self.back(*stage),
             ChainEvent::ReplySentBack { .. } => {
                 self.hands.extend(by.map(str::to_owned));
@@ -156,7 +162,7 @@ impl Check {
         }
     }
 
-    fn follow_order(&mut self, event: &order::Event, by: Option<&str>, revision: u64) {
+    fn follow_order(&mut self, event: &order::Event, stage: Option<Stage>, by: Option<&str>, revision: u64) {
         match event {
             order::Event::Issued { order, part: Part::Lead, .. } => {
                 self.leads.insert(*order);
@@ -164,8 +170,9 @@ impl Check {
             order::Event::Replied { order, done_by, .. } => {
                 self.hands.extend(by.map(str::to_owned));
                 self.hands.extend(done_by.iter().map(|person| person.as_str().to_owned()));
-                if self.leads.contains(order) {
-                    self.done(Stage::Reply, true, by, revision);
+                // An assist's reply completes nothing.
+                if let Some(stage) = stage.filter(|_| self.leads.contains(order)) {
+                    self.done(stage, true, by, revision);
                 }
             }
             order::Event::Issued { part: Part::Assist, .. }

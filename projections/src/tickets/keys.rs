@@ -2,6 +2,7 @@
 //! follows from the row alone, so that what is no longer true is found and taken away.
 
 use duban_aggregates::chain::Stage;
+use duban_aggregates::chain::table::InHandOf;
 use duban_aggregates::clock::{DueStep, Rung, Step};
 use duban_aggregates::ids::{ClockNo, CustomerId, OrderNo, TicketId, VerdictNo};
 use duban_aggregates::intake::Kind;
@@ -179,8 +180,9 @@ pub(super) fn index(row: &Row) -> Vec<Pair> {
         plain(ended(text(TO_DO, unit), &[&due(at), ticket, &order.0.to_be_bytes()]))
     };
     entries.extend(row.orders.iter().map(|order| to_do(order.unit.as_str(), order.due, order.order)));
-    if row.stage != Stage::Reply {
-        entries.push(to_do(row.stage.department(), row.next_due, OrderNo(0)));
+    let stage = row.stage.row();
+    if stage.in_hand_of == InHandOf::Department {
+        entries.push(to_do(stage.department, row.next_due, OrderNo(0)));
     }
     entries
 }
@@ -268,17 +270,9 @@ fn rung_number(rung: Rung) -> u8 {
     }
 }
 
+/// Its place on the chain.
 fn stage_number(stage: Stage) -> u8 {
-    match stage {
-        Stage::Investigate => 0,
-        Stage::Dispatch => 1,
-        Stage::Reply => 2,
-        Stage::Feedback => 3,
-        Stage::Inspect => 4,
-        Stage::Report => 5,
-        Stage::Assess => 6,
-        Stage::Close => 7,
-    }
+    stage as u8
 }
 
 /// A moment in the order of moments, also before 1970.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attempt, Cause, Command, Event, Judgement, NamedUnit, NewVerdict, ends};
+use super::{Attempt, Cause, Command, Event, Judgement, NamedUnit, NewVerdict, ends, table};
 use crate::calendar::local_date;
 use crate::checks::{bounded, listed, named, required};
 use crate::ids::{OrderNo, UnitId, VerdictNo};
@@ -16,6 +16,10 @@ use crate::ticket::verdict::{Finding, Verdict};
 use crate::words::{Answer, Gate, Kind, Milestone, Part, Role, RoundCause, Stage};
 
 pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
+    // No stage is skipped: what completes one is taken at it, and nowhere else.
+    if let Some(stage) = table::completed_by(&command) {
+        draft.at_stage(stage)?;
+    }
     match command {
         Command::Investigate { cause, facts, units } => investigate(draft, cause, facts, units),
         Command::Dispatch { orders } => dispatch(draft, orders),
@@ -28,7 +32,6 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             dispatch(draft, orders)
         }
         Command::RecordFeedback { answer, words, recording, investigate_again } => {
-            draft.at_stage(Stage::Feedback)?;
             required("words", &words)?;
             recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
             draft.push(Event::FeedbackRecorded { answer, words, recording });
@@ -69,7 +72,6 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
         }
         Command::Inspect { judgements, units } => inspect(draft, judgements, units),
         Command::Report { level, summary, reference } => {
-            draft.at_stage(Stage::Report)?;
             named("level", &level)?;
             required("summary", &summary)?;
             named("reference", &reference)?;
@@ -90,7 +92,6 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
         }
         Command::SendReplyBack { assists, reason } => send_reply_back(draft, assists, reason),
         Command::Close => {
-            draft.at_stage(Stage::Close)?;
             let certificate = gate::certify(&draft.ticket)?;
             draft.push(Event::Closed { certificate });
             Ok(())
@@ -109,7 +110,6 @@ fn investigate(
     facts: Sealed,
     units: Vec<NamedUnit>,
 ) -> Result<(), Rejection> {
-    draft.at_stage(Stage::Investigate)?;
     required("facts", &facts)?;
     check_cause(draft, &cause)?;
     check_named(draft, &units)?;
@@ -147,7 +147,6 @@ fn check_named(draft: &Draft<'_>, units: &[NamedUnit]) -> Result<(), Rejection> 
 }
 
 fn dispatch(draft: &mut Draft<'_>, orders: Vec<NewOrder>) -> Result<(), Rejection> {
-    draft.at_stage(Stage::Dispatch)?;
     if orders.iter().filter(|order| order.part == Part::Lead).count() != 1 {
         return Err(Rejection::invalid("orders", Problem::OneLead));
     }
@@ -211,7 +210,6 @@ fn inspect(
     judgements: Vec<Judgement>,
     units: Vec<NamedUnit>,
 ) -> Result<(), Rejection> {
-    draft.at_stage(Stage::Inspect)?;
     routine_for_rule(draft)?;
     draft.not_own_work()?;
     check_named(draft, &units)?;
@@ -262,7 +260,6 @@ fn assess(
     verdicts: Vec<(UnitId, Finding)>,
     confirmed: Vec<VerdictNo>,
 ) -> Result<(), Rejection> {
-    draft.at_stage(Stage::Assess)?;
     routine_for_rule(draft)?;
     draft.not_own_work()?;
     let involved = draft.ticket.involved();

@@ -18,11 +18,11 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             }
             name(ticket, units, meta.id);
             ticket.handled(meta);
-            ticket.stage = Stage::Dispatch;
+            ticket.complete(Stage::Investigate);
         }
         Event::Dispatched { .. } => {
             ticket.handled(meta);
-            ticket.stage = Stage::Reply;
+            ticket.complete(Stage::Dispatch);
         }
         Event::FeedbackRecorded { answer, .. } => {
             ticket.contacted = true;
@@ -51,7 +51,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             let holds = |gate: Gate| ticket.waived.contains_key(&gate);
             if judgements.iter().all(|judgement| judgement.passed || holds(judgement.gate)) {
                 ticket.round.inspection = Some(meta.id);
-                ticket.stage = Stage::Report;
+                ticket.complete(Stage::Inspect);
             }
             if meta.actor.role == crate::words::Role::Rule && ticket.measures.is_empty() {
                 // The standing rule's inspection says that routine work needs no measure.
@@ -60,14 +60,14 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         }
         Event::Reported { .. } => {
             ticket.judged(meta);
-            ticket.stage = Stage::Assess;
+            ticket.complete(Stage::Report);
         }
         Event::Assessed { verdicts, .. } => {
             for new in verdicts {
                 verdict::give(ticket, new, meta);
             }
             ticket.judged(meta);
-            ticket.stage = Stage::Close;
+            ticket.complete(Stage::Assess);
         }
         Event::RoundOpened { round, stage, .. } => {
             ticket.round = Round::new(*round);
@@ -130,7 +130,7 @@ fn name(ticket: &mut Ticket, units: &[NamedUnit], by: EventId) {
 
 fn pass(ticket: &mut Ticket, how: FeedbackPassed, by: EventId) {
     ticket.round.passed = Some((how, by));
-    ticket.stage = Stage::Inspect;
+    ticket.complete(Stage::Feedback);
 }
 
 fn end(ticket: &mut Ticket, how: End, meta: &Meta) {

@@ -3,28 +3,28 @@
 
 use jiff::Timestamp;
 
-use super::run::{entry_of, restated};
-use super::{Clock, Event, Status, Subject};
+use super::follow::{entry_of, restated};
+use super::table::TABLE;
+use super::{Clock, Event, Status, Subject, Trigger};
 use crate::calendar::{self, Deadline, Target};
 use crate::ids::ClockNo;
 use crate::ticket::draft::Draft;
 use crate::ticket::intake::Fact;
 use crate::ticket::{fault, install};
-use crate::words::{ClockKind, Milestone};
+use crate::words::ClockKind;
 
 pub(crate) fn follow(draft: &mut Draft<'_>, fact: &Fact, occurred_at: Timestamp) {
+    let trigger = Trigger::of_fact(fact);
+    let waiting = TABLE.iter().filter(|row| trigger.is_some_and(|trigger| row.met_by.contains(&trigger)));
+    for row in waiting {
+        withdraw_breaches(draft, row.kind, occurred_at);
+    }
     match fact {
-        Fact::Fault(fault::Fact::ServiceUp) => {
-            withdraw_breaches(draft, ClockKind::Repair, occurred_at);
-            withdraw_breaches(draft, ClockKind::Restore, occurred_at);
-        }
-        Fact::Install(install::Fact::MilestoneReached { milestone: Milestone::Activated }) => {
-            withdraw_breaches(draft, ClockKind::Activation, occurred_at);
-        }
         Fact::Fault(fault::Fact::ArrearsPaid { .. }) => paid_later(draft, occurred_at),
         Fact::Category { .. } => other_category(draft),
         Fact::Fault(
-            fault::Fact::LineTested { .. }
+            fault::Fact::ServiceUp
+            | fault::Fact::LineTested { .. }
             | fault::Fact::Repaired { .. }
             | fault::Fact::TerminalJudged { .. },
         )

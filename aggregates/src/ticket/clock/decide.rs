@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Clock, Command, Event, Status, Subject, due};
+use super::{Clock, Command, Event, Status, due};
 use crate::calendar::{self, Deadline};
 use crate::checks::required;
 use crate::ids::{ClockNo, EscalationNo};
@@ -121,9 +121,7 @@ pub(crate) fn pause(
     let now = draft.at();
     let honours = |clock: &&Clock| clock.start.pauses.contains(&code);
     if let Some(late) = draft.ticket.clocks.iter().filter(honours).find(|clock| {
-        clock.is_breached()
-            && due::outstanding(&draft.ticket, clock)
-            && !matches!(clock.start.subject, Subject::Request(_))
+        clock.is_breached() && clock.start.breach_bars_pause() && due::outstanding(&draft.ticket, clock)
     }) {
         return Err(Rejection::PauseAfterBreach { clock: late.start.clock });
     }

@@ -16,7 +16,7 @@ use crate::ticket::draft::Draft;
 use crate::ticket::order::Order;
 use crate::ticket::state::{Ticket, next_number};
 use crate::ticket::verdict;
-use crate::words::{ClockKind, Rung, Stage};
+use crate::words::Rung;
 
 /// Something that happens by itself. At one moment steps happen in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,8 +104,7 @@ fn certain(clock: &Clock, calendar: &Calendar) -> Option<Deadline> {
     (!new.provisional).then_some(new)
 }
 
-/// The next rung of a clock's ladder and its moment. The ladder presses whoever has the work, so it stands on the clocks
-/// of orders, of outside bodies' receipts, and of stages; not of reply, where the orders have their own.
+/// The next rung of a clock's ladder and its moment.
 fn next_rung(
     ticket: &Ticket,
     clock: &Clock,
@@ -113,12 +112,7 @@ fn next_rung(
     calendar: &Calendar,
 ) -> Option<(Timestamp, Rung)> {
     let start = &clock.start;
-    let has_ladder = match start.subject {
-        Subject::Order(_) | Subject::Request(_) => true,
-        Subject::Stage(stage) => stage != Stage::Reply,
-        Subject::Ticket => false,
-    };
-    if !has_ladder {
+    if !start.has_ladder() {
         return None;
     }
     if clock.is_running() {
@@ -146,7 +140,7 @@ pub(super) fn outstanding(ticket: &Ticket, clock: &Clock) -> bool {
     let current = match start.subject {
         Subject::Stage(stage) => stage == ticket.stage,
         Subject::Order(order) => ticket.order(order).is_some_and(Order::is_open),
-        Subject::Ticket => start.kind != ClockKind::Contact,
+        Subject::Ticket => true,
         Subject::Request(_) if !ticket.is_open() => false,
         Subject::Request(request) => {
             ticket.request(request).is_some_and(crate::ticket::contact::Request::is_owed)

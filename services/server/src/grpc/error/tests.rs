@@ -61,7 +61,8 @@ fn every_refusal_has_its_code_and_its_reason() {
 
 #[test]
 fn a_command_out_of_turn_says_where_the_ticket_is_where_it_must_be_and_what_is_missing() {
-    let missing = vec![Missing::AssistReply(OrderNo(2)), Missing::Completion(Stage::Feedback)];
+    let feedback = Missing::Completion(Stage::Feedback, Stage::Feedback.department());
+    let missing = vec![Missing::AssistReply(OrderNo(2)), feedback];
     let out_of_turn = Rejection::OutOfTurn { now: Stage::Reply, needed: Stage::Inspect, missing };
     let status = refused(rejected_with(out_of_turn));
     let info = status.get_details_error_info().unwrap();
