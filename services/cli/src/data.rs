@@ -29,7 +29,7 @@ pub(crate) fn reader(data: &Path) -> Result<Reader, Failure> {
 }
 
 /// Keeps everybody else from writing to a data directory until it is dropped.
-pub(crate) fn lock(data: &Path) -> Result<Box<dyn Lock>, Failure> {
+pub(crate) fn lock(data: &Path) -> Result<Arc<dyn Lock>, Failure> {
     Ok(data_directory::lock(data)?)
 }
 

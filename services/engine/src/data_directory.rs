@@ -106,7 +106,7 @@ pub fn open_texts(data: &Path, master_key: Option<&Path>) -> Result<Option<Seale
 ///
 /// # Errors
 /// [`duban_log::Error::Locked`], [`DataDirectoryError::Lock`].
-pub fn lock(data: &Path) -> Result<Box<dyn Lock>, DataDirectoryError> {
+pub fn lock(data: &Path) -> Result<Arc<dyn Lock>, DataDirectoryError> {
     let dir = existing_log_dir(data)?;
     let failed = |source| DataDirectoryError::Lock { path: dir.clone(), source };
     let disk = RealDisk::open(&dir).map_err(failed)?;

@@ -1,15 +1,12 @@
 //! The only way to a file: a directory behind a trait, so that tests can put a disk underneath that loses, tears, reorders and fails.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
 
+mod real;
 pub mod sim;
 
-/// Name of the file that a writer locks.
-const LOCK: &str = "lock";
+pub use real::RealDisk;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +58,48 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] with the holder's description when it is taken; else as the operating system says.
-    fn lock(&self) -> io::Result<Box<dyn Lock>>;
+    fn lock(&self) -> io::Result<Arc<dyn Lock>>;
+
+    /// Who holds the lock, if anybody does.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn holder(&self) -> io::Result<Option<Holder>>;
 }
 
-/// A lock that is held.
-pub trait Lock: Send + Sync {}
+/// Who holds a directory's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// What the holder calls itself.
+    pub who: String,
+    /// How many events the holder says are synced; none where it has not said so.
+    pub synced: Option<u64>,
+}
+
+/// What a file is, whatever it is called: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity(pub u64, pub u64);
+
+/// A lock that is held. It is on the directory itself: names in it, and its own, can be taken away under whoever holds it.
+pub trait Lock: Send + Sync {
+    /// Whether the directory's name still leads to the directory that was locked.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn stands(&self) -> io::Result<bool>;
+
+    /// Where a name in the directory leads now, by way of the directory's own name; none where nothing is there.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn leads_to(&self, name: &str) -> io::Result<Option<Identity>>;
+
+    /// Tells readers beside the holder how many events are synced. Nothing needs to be durable: it counts as long as the lock is held.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn announce(&self, synced: u64) -> io::Result<()>;
+}
 
 /// A file, read and written at given places.
 pub trait File: Send + Sync {
@@ -102,6 +136,12 @@ pub trait File: Send + Sync {
     /// As the operating system says. What was written is lost then, or not: nobody knows, and trying again proves nothing.
     fn sync(&self) -> io::Result<()>;
 
+    /// What the file is, whatever it is called.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn identity(&self) -> io::Result<Identity>;
+
     /// Length in bytes.
     ///
     /// # Errors
@@ -124,177 +164,4 @@ pub fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
-}
-
-/// A directory of the operating system.
-#[derive(Debug)]
-pub struct RealDisk {
-    dir: PathBuf,
-    /// Permissions of files that are made.
-    mode: u32,
-}
-
-impl RealDisk {
-    /// A directory that exists.
-    ///
-    /// # Errors
-    /// As the operating system says when there is no such directory.
-    pub fn open(dir: &Path) -> io::Result<Self> {
-        if !fs::metadata(dir)?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
-        }
-        Ok(Self { dir: dir.to_owned(), mode: 0o666 })
-    }
-
-    /// The same, with every file that is made for its owner alone: keys.
-    #[must_use]
-    pub fn private(self) -> Self {
-        Self { mode: 0o600, ..self }
-    }
-
-    /// A directory that is made if it is missing, durably.
-    ///
-    /// # Errors
-    /// As the operating system says.
-    pub fn create(dir: &Path) -> io::Result<Self> {
-        let mut missing = Vec::new();
-        let mut at = dir;
-        while !at.as_os_str().is_empty() && !at.exists() {
-            missing.push(at);
-            let Some(parent) = at.parent() else { break };
-            at = parent;
-        }
-        fs::create_dir_all(dir)?;
-        for made in missing {
-            // The name of a new directory lives in its parent, which forgets it in a power loss unless synced.
-            let parent = made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            fs::File::open(parent)?.sync_all()?;
-        }
-        Self::open(dir)
-    }
-}
-
-impl Disk for RealDisk {
-    fn name(&self) -> String {
-        self.dir.display().to_string()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        // A name that is not UTF-8 is none of ours.
-        fs::read_dir(&self.dir)?
-            .filter_map(|e| e.map(|e| e.file_name().into_string().ok()).transpose())
-            .collect()
-    }
-
-    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(access != Access::Read);
-        if access == Access::Create {
-            options.create(true).truncate(true).mode(self.mode);
-        }
-        Ok(Arc::new(RealFile(options.open(self.dir.join(name))?)))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.dir.join(from), self.dir.join(to))
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.dir.join(name))
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        fs::File::open(&self.dir)?.sync_all()
-    }
-
-    fn lock(&self) -> io::Result<Box<dyn Lock>> {
-        let path = self.dir.join(LOCK);
-        let mut file =
-            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                let holder = holder.trim();
-                let holder = if holder.is_empty() { "another process" } else { holder };
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, holder));
-            }
-            Err(fs::TryLockError::Error(e)) => return Err(e),
-        }
-        // Only for the message above: the lock is the operating system's, and goes with the process.
-        file.set_len(0)?;
-        writeln!(file, "process {}", std::process::id())?;
-        Ok(Box::new(RealLock { _file: file }))
-    }
-}
-
-struct RealLock {
-    _file: fs::File,
-}
-
-impl Lock for RealLock {}
-
-struct RealFile(fs::File);
-
-impl File for RealFile {
-    fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<usize> {
-        let mut total = 0;
-        while !buffer.is_empty() {
-            match self.0.read_at(buffer, offset) {
-                Ok(0) => break,
-                Ok(n) => {
-                    total += n;
-                    offset += n as u64;
-                    buffer = &mut buffer[n..];
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(total)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> bool {
-        // A file system that does not know the flag, or whose pages are gone, says so: the caller then reads where it may wait.
-        let want = buffer.len();
-        let mut slices = [io::IoSliceMut::new(buffer)];
-        let flags = rustix::io::ReadWriteFlags::NOWAIT;
-        rustix::io::preadv2(&self.0, &mut slices, offset, flags).is_ok_and(|n| n == want)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn read_cached(&self, _: &mut [u8], _: u64) -> bool {
-        false
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, len) {
-            // Writing zeros claims the space as well, only slower.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.0.set_len(len),
-            other => other.map_err(io::Error::from),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
 }

@@ -1,6 +1,8 @@
 use std::io;
 
-use crate::{Expected, Position, StreamName};
+use crate::tree::Hash;
+use crate::witness::{Contradiction, together};
+use crate::{Expected, Head, Position, StreamName};
 
 /// What may go wrong with a log.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,16 @@ pub enum Error {
     /// Stored bytes are not what was written.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// The log is not the one, or not all of the one, that somebody knows. Nothing was changed.
+    #[error("{dir} holds {} events (root {}…), and more is known of it: {}", head.size, short(&head.root), together(contradictions))]
+    Contradicted {
+        /// Directory of the log.
+        dir: String,
+        /// What it holds.
+        head: Head,
+        /// What is known otherwise.
+        contradictions: Vec<Contradiction>,
+    },
     /// The disk failed.
     #[error("cannot {doing}")]
     Io {
@@ -78,6 +90,11 @@ impl Error {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
+}
+
+/// Enough of a hash to tell it from others.
+pub(crate) fn short(hash: &Hash) -> String {
+    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn revision(revision: Option<u64>) -> String {

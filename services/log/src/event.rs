@@ -7,6 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Error;
+use crate::tree::Frontier;
 
 /// Longest stream name, in bytes.
 pub const STREAM_NAME_BYTES_MAX: usize = 128;
@@ -269,7 +270,7 @@ pub enum Direction {
     Backward,
 }
 
-/// The last whole, durable group: how many events there are and what they hash to.
+/// The last whole group that is synced, not merely written: how many events there are and what they hash to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Position of the last event; none in an empty log.
@@ -278,6 +279,15 @@ pub struct Head {
     pub size: u64,
     /// RFC 6962 root over all events in log order.
     pub root: [u8; 32],
+}
+
+impl Head {
+    /// Of the log that has this tree.
+    #[must_use]
+    pub fn of(tree: &Frontier) -> Self {
+        let size = tree.size();
+        Self { position: size.checked_sub(1).map(Position::new), size, root: tree.root() }
+    }
 }
 
 /// A part of the log, in the order in which it was asked for.

@@ -23,9 +23,9 @@ mod registers;
 mod segmented;
 mod streams;
 pub mod tamper;
-
 pub mod tree;
 mod verify;
+mod witness;
 
 pub use api::{Delivery, EventLog, Feed, Subscription};
 pub use bulk::{BulkAppend, append_in_order, last_recorded_at};
@@ -40,6 +40,9 @@ pub use header::{View, leaf_hash};
 pub use memory::MemoryLog;
 pub use reader::{Reader, each_part, part_of};
 pub use registers::{MemoryRegisters, Register, Registers};
+#[doc(hidden)]
+pub use segmented::Planted;
 pub use segmented::{Fatal, Options, SegmentedLog};
 pub use streams::{StreamTree, Tip, Whole};
 pub use verify::{Place, Progress, Report, scan_sound, verify, verify_on};
+pub use witness::{Contradiction, ReadHead, SignedHeads, Witness};

@@ -1,4 +1,8 @@
-//! Reading a log's directory without its lock, while a writer may be at work, up to the last whole group at the time of opening.
+//! Reading a log's directory without its lock, while a writer may be at work, up to the last group at the time of opening that is known
+//! to be synced.
+//!
+//! Where somebody holds the lock, that is the last group that another follows, or that the holder says is synced: one that was only
+//! written can be read, and a power loss may take it away. Where nobody does, it is the last whole group.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,11 +13,14 @@ use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, RealDisk};
 use crate::segmented::format::{self, HEADER_BYTES, Record};
-use crate::segmented::layout::{Layout, Segment};
+use crate::segmented::layout::{Last, Layout, Segment};
 use crate::segmented::store::Store;
 use crate::segmented::walk::{Contents, Raw, Walk};
-use crate::tree::{self, Hash};
-use crate::{Direction, Error, Filter, Head, Page, Position, Recorded, StreamName, View, header};
+use crate::tree::{Frontier, Hash};
+use crate::{
+    Contradiction, Direction, Error, Filter, Head, Page, Position, Recorded, StreamName, View, Witness,
+    header,
+};
 
 /// A log's directory, open to read.
 ///
@@ -48,19 +55,19 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Self, Error> {
-        let Layout { segments, .. } = Layout::read(&*disk, Access::Read)?;
-        let last = segments.last().map(|s| s.walk_last(true, &mut |_| ())).transpose()?;
+        let (segments, last) = beside(&*disk, |held| {
+            let Layout { segments, .. } = Layout::read(&*disk, Access::Read, held)?;
+            let last = segments.last().map(|s| s.walk_last(held, &mut |_| ())).transpose()?;
+            Ok((segments, last))
+        })?;
+        let last = last.map(|last| last.contents);
         let head =
-            last.as_ref().map_or(Head { position: None, size: 0, root: tree::empty_root() }, |c| Head {
-                position: c.frontier.size().checked_sub(1).map(Position::new),
-                size: c.frontier.size(),
-                root: c.frontier.root(),
-            });
+            last.as_ref().map_or_else(|| Head::of(&Frontier::default()), |last| Head::of(&last.frontier));
         let end = last.as_ref().map_or(0, |contents| contents.end);
         Ok(Self { disk, segments, head, end, index: Mutex::new(Index::Unloaded(last)) })
     }
 
-    /// The last whole group at the time of opening.
+    /// The last group at the time of opening that is known to be synced.
     #[must_use]
     pub fn head(&self) -> Head {
         self.head
@@ -105,7 +112,7 @@ impl Reader {
                 let raw = walk.raw().map_err(|e| segment.unreadable(e))?;
                 let (offset, bytes) = match raw {
                     Raw::Record { offset, bytes } => (offset, bytes),
-                    Raw::End { offset } => {
+                    Raw::End { offset, .. } => {
                         return Err(E::from(segment.damage(offset, position, "events are missing").into()));
                     }
                     Raw::Bad { offset, reason } => {
@@ -212,6 +219,14 @@ impl Reader {
         self.store()?.root_at(size)
     }
 
+    /// What is known elsewhere and not here.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn contradictions(&self, witnesses: &[Witness]) -> Result<Vec<Contradiction>, Error> {
+        self.store()?.contradictions(witnesses)
+    }
+
     /// As [`crate::EventLog::inclusion_proof`].
     ///
     /// # Errors
@@ -234,6 +249,33 @@ impl Reader {
     /// [`Error::Invalid`], [`Error::Damaged`], [`Error::Io`].
     pub fn consistency_proof(&self, old: u64, size: u64) -> Result<Vec<Hash>, Error> {
         self.store()?.consistency_proof(old, size)
+    }
+}
+
+/// Looks at a log beside whoever may hold it, as such or, while nobody does, as its only user; then leaves out the last group where
+/// it is not known to be synced.
+pub(crate) fn beside<T>(
+    disk: &dyn Disk,
+    look: impl Fn(bool) -> Result<(T, Option<Last>), Error>,
+) -> Result<(T, Option<Last>), Error> {
+    let holder = || disk.holder().map_err(Error::io(format!("see who holds {}", disk.name())));
+    let mut held = holder()?.is_some();
+    loop {
+        let seen = look(held);
+        // Asked again after looking: what was seen then is synced if the holder says so now.
+        match holder()? {
+            Some(_) if !held => held = true,
+            None => return seen,
+            Some(holder) => {
+                let (seen, mut last) = seen?;
+                if let Some(last) = &mut last
+                    && holder.synced.is_none_or(|synced| synced < last.contents.frontier.size())
+                {
+                    last.without_last_group();
+                }
+                return Ok((seen, last));
+            }
+        }
     }
 }
 

@@ -14,22 +14,26 @@ use tokio::sync::mpsc;
 pub(crate) mod format;
 mod index_file;
 pub(crate) mod layout;
+mod planted;
+mod recover;
 mod reserve;
 pub(crate) mod store;
+mod survey;
 pub(crate) mod walk;
 mod writer;
 
-use self::format::{HEADER_BYTES, Header};
+use self::format::{COMMIT_BYTES, HEADER_BYTES, Header};
 use self::layout::{Layout, Segment};
-use self::reserve::Reserver;
-use self::store::Store;
+pub use self::planted::Planted;
+use self::reserve::{Reserver, Watch};
+use self::store::{LastSegment, Store};
 use self::writer::{Current, Request, Writer};
 use crate::disk::{Access, Disk, RealDisk};
 use crate::hub::{Bounds, Hub};
 use crate::tree::{Frontier, Hash};
 use crate::{
-    Appended, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position, Recorded,
-    StreamName, Subscription,
+    APPEND_BYTES_MAX, Appended, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position,
+    Recorded, SignedHeads, StreamName, Subscription, Witness,
 };
 
 /// What is called when the disk fails under a group. In production it does not return.
@@ -54,6 +58,13 @@ pub struct Options {
     /// Called when writing or syncing reserved space fails: what is durable is unknown then, so the process must end. The default
     /// logs the error and aborts. Where it returns, as in tests, nothing is acknowledged any more.
     pub fatal: Fatal,
+    /// What is known of the log elsewhere. A log that is shorter, or has another root, is not opened.
+    pub witnesses: Vec<Witness>,
+    /// How the log's own signed heads are found. A log that is not what the newest says is not opened.
+    pub heads: Option<SignedHeads>,
+    /// A fault that is planted for the harness of crashes to find; without the feature `planted` it does nothing.
+    #[doc(hidden)]
+    pub planted: Option<Planted>,
 }
 
 impl Default for Options {
@@ -68,6 +79,9 @@ impl Default for Options {
                 tracing::error!(%error, source = ?std::error::Error::source(error), "the disk of the log failed: aborting");
                 std::process::abort();
             }),
+            witnesses: Vec::new(),
+            heads: None,
+            planted: None,
         }
     }
 }
@@ -85,6 +99,12 @@ impl Options {
         let min = self.segment_bytes_min.max(2 * HEADER_BYTES).min(max);
         (log_bytes / 16).next_power_of_two().clamp(min, max)
     }
+
+    /// Most bytes that one group has.
+    pub(crate) fn reach(&self) -> u64 {
+        // An earlier run may have made larger ones: at least as large as they are by default.
+        (self.group_bytes_max.max(1 << 20) + APPEND_BYTES_MAX + COMMIT_BYTES) as u64
+    }
 }
 
 /// The log on disk.
@@ -100,7 +120,7 @@ impl SegmentedLog {
     ///
     /// # Errors
     /// [`Error::Locked`] when another process writes to it, [`Error::Damaged`] when what was durable is not what was written,
-    /// [`Error::Full`] when there is no space for the first segment, [`Error::Io`].
+    /// [`Error::Contradicted`] when a witness or a signed head knows more or otherwise, [`Error::Full`] when there is no space for the first segment, [`Error::Io`].
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
         let disk = RealDisk::create(dir).map_err(Error::io(format!("open {}", dir.display())))?;
         let disk: Arc<dyn Disk> = Arc::new(disk);
@@ -116,19 +136,31 @@ impl SegmentedLog {
             std::io::ErrorKind::WouldBlock => Error::Locked { dir: disk.name(), holder: e.to_string() },
             _ => Error::io(format!("lock {}", disk.name()))(e),
         })?;
-        let layout = Layout::read(&**disk, Access::Write)?;
+        let layout = Layout::read(&**disk, Access::Write, false)?;
+        let mut known = None;
+        if options.has(Planted::ZerosAreTheEnd)
+            && let Some(last) = layout.segments.last()
+        {
+            let walked = walk::Contents::walk(&*last.file, &last.header, &mut |_| ());
+            let (contents, stop) = walked.map_err(|e| last.unreadable(e))?;
+            known = (stop.ending == walk::Ending::Border).then_some(contents);
+        }
+        let loaded = Store::load(&**disk, layout.segments, known)?;
+        loaded.store.hold_against(&disk.name(), &options.witnesses, options.heads.as_ref())?;
+        // Nothing is changed before all of it is found good.
         for (_, name) in &layout.unstarted {
             // Made ahead by an earlier run: whether all of its zeros are durable, nobody knows.
             disk.remove(name).map_err(Error::io(format!("remove {name}")))?;
         }
-        let loaded = Store::load(&**disk, layout.segments, None)?;
-        let reserver = Reserver::start(Arc::clone(disk))?;
+        disk.sync_dir().map_err(Error::io(format!("sync the names in {}", disk.name())))?;
+        let reserver =
+            Reserver::start(Arc::clone(disk), Watch::new(Arc::clone(&lock), Fatal::clone(&options.fatal)))?;
         let (current, frontier) = match loaded.last {
-            Some((segment, frontier, end)) => {
-                let doing = || Error::io(format!("erase the torn end of {}", segment.name()));
-                walk::erase_tail(&*segment.file, end).map_err(doing())?;
+            Some(LastSegment { segment, frontier, group }) => {
+                let doing = || Error::io(format!("write the end of {} again", segment.name()));
+                survey::settle(&segment, group.clone(), &options).map_err(doing())?;
                 let len = segment.file.len().map_err(doing())?;
-                (Current { segment, offset: end, len }, frontier)
+                (Current::new(Arc::clone(&segment), group.end, len).map_err(doing())?, frontier)
             }
             None => Self::first_segment(&reserver, &options)?,
         };
@@ -147,7 +179,7 @@ impl SegmentedLog {
         let (sender, queue) = mpsc::channel(options.queue_max.max(1));
         let sealed_bytes = loaded.sealed_bytes;
         let (store_, hub_) = (Arc::clone(&store), Arc::clone(&hub));
-        let writer = Writer {
+        let mut writer = Writer {
             store: store_,
             hub: hub_,
             reserver,
@@ -155,8 +187,10 @@ impl SegmentedLog {
             current,
             frontier,
             sealed_bytes,
-            _lock: lock,
+            lock,
+            silent: false,
         };
+        writer.announce(writer.frontier.size());
         let writer = std::thread::Builder::new()
             .name("log-write".to_owned())
             .spawn(move || writer.run(queue))
@@ -171,7 +205,8 @@ impl SegmentedLog {
         spare.file.write_at(&header.encode(), 0).map_err(starting())?;
         spare.file.sync().map_err(starting())?;
         let segment = Arc::new(Segment { header, file: spare.file });
-        Ok((Current { segment, offset: HEADER_BYTES, len: spare.len }, Frontier::default()))
+        let current = Current::new(segment, HEADER_BYTES, spare.len).map_err(starting())?;
+        Ok((current, Frontier::default()))
     }
 
     async fn blocking<T: Send + 'static>(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::disk::sim::Dice;
-use crate::disk::{Access, Disk, File, Lock};
+use crate::disk::{Access, Disk, File, Holder, Identity, Lock};
 use crate::segmented::format::{self, Commit, HEADER_BYTES, HEADER_LEN, Header, Record};
 use crate::segmented::layout::Layout;
 use crate::segmented::walk::{Raw, Walk};
@@ -74,8 +74,12 @@ impl Disk for Files {
         Ok(())
     }
 
-    fn lock(&self) -> io::Result<Box<dyn Lock>> {
+    fn lock(&self) -> io::Result<Arc<dyn Lock>> {
         Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem))
+    }
+
+    fn holder(&self) -> io::Result<Option<Holder>> {
+        Ok(None)
     }
 }
 
@@ -108,6 +112,10 @@ impl File for Bytes {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        Ok(Identity(0, 0))
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -195,7 +203,7 @@ impl Victim {
     /// [`Error::Damaged`], [`Error::Io`].
     pub fn new(files: Files) -> Result<Self, Error> {
         let (mut groups, mut frontier) = (Vec::new(), Frontier::default());
-        for segment in Layout::read(&files, Access::Read)?.segments {
+        for segment in Layout::read(&files, Access::Read, false)?.segments {
             let mut walk = Walk::new(&*segment.file, HEADER_BYTES);
             let mut group: Option<Group> = None;
             loop {
@@ -238,6 +246,15 @@ impl Victim {
     #[must_use]
     pub fn files(&self) -> &Files {
         &self.files
+    }
+
+    /// Where each group starts: file and byte.
+    #[must_use]
+    pub fn borders(&self) -> Vec<(String, u64)> {
+        self.groups
+            .iter()
+            .map(|group| (format::segment_name(group.segment), group.range.start as u64))
+            .collect()
     }
 
     /// Tampers with a copy, somewhere among the first `below` events, of which the log has more than two.

@@ -76,6 +76,21 @@ impl Frontier {
         tile
     }
 
+    /// The part of it above complete tiles: a tree of which each is a leaf.
+    pub(crate) fn in_tiles(&self) -> Self {
+        let size = self.size / TILE;
+        Self { size, peaks: self.peaks[..size.count_ones() as usize].to_vec() }
+    }
+
+    /// The same after the tiles that were completed next.
+    pub(crate) fn with_tiles(&self, tiles: &[Hash]) -> Self {
+        let mut grown = self.in_tiles();
+        for tile in tiles {
+            grown.push(*tile);
+        }
+        grown
+    }
+
     /// Root of the tree.
     #[must_use]
     pub fn root(&self) -> Hash {

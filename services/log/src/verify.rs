@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, RealDisk};
+use crate::reader::beside;
 use crate::segmented::format::{self, HEADER_BYTES, Record};
-use crate::segmented::layout::{Layout, Segment};
+use crate::segmented::layout::{Last, Layout, Segment};
 use crate::segmented::walk::{Contents, Raw, Walk};
-use crate::{Damage, Error, Head, Position, View, header, tree};
+use crate::tree::Frontier;
+use crate::{Damage, Error, Head, Position, View, header};
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Report {
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Reads all of a log's directory again, on several threads: checksums, headers, dense revisions in every stream, size and root of the
-/// tree in every commit. Takes no lock; a writer may be at work.
+/// tree in every commit, and index files against the segments that they are of. Takes no lock; a writer may be at work.
 ///
 /// # Errors
 /// [`Error::Io`]. Damage is no error but part of the report.
@@ -53,37 +55,90 @@ pub fn verify(dir: &Path, threads: usize, progress: Progress<'_>) -> Result<Repo
 /// # Errors
 /// As [`verify`].
 pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -> Result<Report, Error> {
-    let (Layout { segments, .. }, broken) = Layout::read_sound(&**disk, Access::Read)?;
+    let (mut seen, last) = beside(&**disk, |held| look(&**disk, held, threads, progress))?;
+    let Seen { merge, broken, index, segments } = &mut seen;
+    if let (None, Some(last)) = (&merge.error, last) {
+        let n = segments.len() - 1;
+        merge.report.end = Some(last.tail.unwrap_or_else(|| {
+            segments[n].damage(last.contents.end, last.contents.frontier.size(), "the log ends here")
+        }));
+        merge.add(segments, n, Ok(last.contents));
+    }
+    let Merge { mut report, error, .. } = std::mem::take(merge);
+    match error {
+        None => {
+            progress(report.bytes, report.bytes);
+            report.end.get_or_insert_with(|| format::damage(0, 0, 0, "there is no segment"));
+            report.damage = broken.take().map(|broken| {
+                // What is there cannot say which event should be.
+                Damage { position: Position::new(report.head.size), ..broken }
+            });
+        }
+        Some(Error::Damaged(damage)) => report.damage = Some(damage),
+        Some(error) => return Err(error),
+    }
+    // Events come first: what they are found by is made again from them.
+    report.damage = report.damage.or(index.take());
+    report.ok = report.damage.is_none();
+    if !report.ok {
+        report.end = None;
+    }
+    Ok(report)
+}
+
+/// All but the last segment, put together.
+struct Seen {
+    merge: Merge,
+    /// What is wrong behind the segments that follow each other.
+    broken: Option<Damage>,
+    /// The first index file that is not as it was written.
+    index: Option<Damage>,
+    segments: Vec<Segment>,
+}
+
+fn look(
+    disk: &dyn Disk,
+    held: bool,
+    threads: usize,
+    progress: Progress<'_>,
+) -> Result<(Seen, Option<Last>), Error> {
+    let (Layout { segments, .. }, broken) = Layout::read_sound(disk, Access::Read, held)?;
     let mut total = 0;
     for segment in &segments {
         total += segment.file.len().map_err(Error::io(format!("read {}", segment.name())))?;
     }
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let merge = Mutex::new(Merge::default());
-    let end = Mutex::new(None);
+    let (last, index) = (Mutex::new(None), Mutex::new(None::<Damage>));
     let work = || {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
             let Some(segment) = segments.get(n) else { return };
-            let mut told = 0;
+            let mut counted = 0;
             let mut step = |offset: u64| {
-                if offset - told >= 1 << 20 {
-                    let done = done.fetch_add(offset - told, Ordering::Relaxed) + (offset - told);
-                    told = offset;
+                if offset - counted >= 1 << 20 {
+                    let done = done.fetch_add(offset - counted, Ordering::Relaxed) + (offset - counted);
+                    counted = offset;
                     progress(done, total);
                 }
             };
             let walked = match segments.get(n + 1) {
                 Some(next) => segment.walk_sealed(&next.header, &mut step).and_then(|contents| {
-                    segment.check_rest(&contents)?;
+                    if let Some(damage) = segment.check_index(disk, &next.header, &contents)? {
+                        let mut worst = index.lock();
+                        if worst.as_ref().is_none_or(|known| known.position > damage.position) {
+                            *worst = Some(damage);
+                        }
+                    }
                     Ok(contents)
                 }),
-                None => segment.walk_last_and_tail(true, &mut step).map(|(contents, tail)| {
-                    *end.lock() = Some(tail.unwrap_or_else(|| {
-                        segment.damage(contents.end, contents.frontier.size(), "the log ends here")
-                    }));
-                    contents
-                }),
+                None => match segment.walk_last(held, &mut step) {
+                    Ok(found) => {
+                        *last.lock() = Some(found);
+                        return;
+                    }
+                    Err(error) => Err(error),
+                },
             };
             if !merge.lock().add(&segments, n, walked) {
                 return;
@@ -95,26 +150,8 @@ pub fn verify_on(disk: &Arc<dyn Disk>, threads: usize, progress: Progress<'_>) -
             scope.spawn(work);
         }
     });
-    let Merge { mut report, error, .. } = merge.into_inner();
-    match error {
-        None => {
-            progress(report.bytes, report.bytes);
-            report.end =
-                Some(end.into_inner().unwrap_or_else(|| format::damage(0, 0, 0, "there is no segment")));
-            if let Some(broken) = broken {
-                report.ok = false;
-                // What is there cannot say which event should be.
-                report.damage = Some(Damage { position: Position::new(report.head.size), ..broken });
-                report.end = None;
-            }
-        }
-        Some(Error::Damaged(damage)) => {
-            report.ok = false;
-            report.damage = Some(damage);
-        }
-        Some(error) => return Err(error),
-    }
-    Ok(report)
+    let (merge, index) = (merge.into_inner(), index.into_inner());
+    Ok((Seen { merge, broken, index, segments }, last.into_inner()))
 }
 
 /// Where an event's record starts.
@@ -144,7 +181,8 @@ pub fn scan_sound<E: From<Error>>(
     below: u64,
     mut each: impl FnMut(&View<'_>, Place) -> Result<ControlFlow<()>, E>,
 ) -> Result<Option<Damage>, E> {
-    let (Layout { segments, .. }, broken) = Layout::read_sound(disk, Access::Read)?;
+    let holder = disk.holder().map_err(Error::io(format!("see who holds {}", disk.name())))?;
+    let (Layout { segments, .. }, broken) = Layout::read_sound(disk, Access::Read, holder.is_some())?;
     let mut position = 0;
     for (n, segment) in segments.iter().enumerate() {
         let end = segments.get(n + 1).map_or(below, |next| next.header.base().min(below));
@@ -153,7 +191,7 @@ pub fn scan_sound<E: From<Error>>(
         while position < end {
             let (offset, bytes) = match walk.raw().map_err(|e| segment.unreadable(e))? {
                 Raw::Record { offset, bytes } => (offset, bytes),
-                Raw::End { offset } => {
+                Raw::End { offset, .. } => {
                     return Ok(Some(segment.damage(offset, position, "events are missing")));
                 }
                 Raw::Bad { offset, reason } => return Ok(Some(segment.damage(offset, position, reason))),
@@ -180,7 +218,7 @@ pub fn scan_sound<E: From<Error>>(
 
 impl Report {
     fn empty() -> Self {
-        let head = Head { position: None, size: 0, root: tree::empty_root() };
+        let head = Head::of(&Frontier::default());
         Self { ok: true, events: 0, groups: 0, bytes: 0, head, damage: None, end: None }
     }
 }
@@ -239,8 +277,7 @@ impl Merge {
         self.report.events = size;
         self.report.groups += contents.groups;
         self.report.bytes += contents.end;
-        self.report.head =
-            Head { position: size.checked_sub(1).map(Position::new), size, root: contents.frontier.root() };
+        self.report.head = Head::of(&contents.frontier);
         Ok(())
     }
 }

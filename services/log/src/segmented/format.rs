@@ -11,14 +11,23 @@ use crate::{Damage, Position};
 pub(crate) const HEADER_BYTES: u64 = HEADER_LEN as u64;
 /// The same as a length in memory.
 pub(crate) const HEADER_LEN: usize = 4096;
+/// A sector is written whole or not at all; nothing larger is.
+pub(crate) const SECTOR: usize = 512;
 /// Bytes of length and checksum.
 pub(crate) const FRAME: usize = 8;
 /// Bytes of a whole commit.
 pub(crate) const COMMIT_BYTES: usize = FRAME + COMMIT_BODY;
-const COMMIT_BODY: usize = 64;
+/// Bytes of a commit's body.
+pub(crate) const COMMIT_BODY: usize = 64;
 const COMMIT_MARK: u8 = 0xC0;
 const MAGIC: [u8; 8] = *b"dubanlog";
 const VERSION: u32 = 1;
+
+/// Whether bytes are zeros only; quicker than byte by byte.
+pub(crate) fn is_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+}
 
 /// A record's length with padding.
 pub(crate) fn padded(body: usize) -> usize {
@@ -125,6 +134,9 @@ pub(crate) enum Record<'a> {
     Commit(Commit),
 }
 
+/// Of all that may be wrong with a record, what a missing part of it can be the cause of.
+pub(crate) const BAD_SUM: &str = "the checksum does not match";
+
 /// Reads the record at the beginning of these bytes, which hold all of it, and checks it as the one with this position.
 pub(crate) fn record(bytes: &[u8], position: u64) -> Result<Record<'_>, &'static str> {
     let length = u32_at(bytes, 0);
@@ -132,7 +144,7 @@ pub(crate) fn record(bytes: &[u8], position: u64) -> Result<Record<'_>, &'static
     let body = bytes.get(FRAME..FRAME + length as usize).ok_or("the record is cut short")?;
     let padding = bytes.get(FRAME + length as usize..end).ok_or("the record is cut short")?;
     if crc32c::crc32c(body) ^ seed(position, length) != u32_at(bytes, 4) {
-        return Err("the checksum does not match");
+        return Err(BAD_SUM);
     }
     if padding.iter().any(|&b| b != 0) {
         return Err("the padding is not zero");
@@ -171,6 +183,16 @@ impl Header {
         let crc = crc32c::crc32c(&page[12..]);
         page[8..12].copy_from_slice(&crc.to_le_bytes());
         page
+    }
+
+    /// Whether a page that is no good header lacks a sector, as space that was never written does.
+    pub(crate) fn is_missing(page: &[u8]) -> bool {
+        if page.len() < HEADER_LEN {
+            return page.iter().all(|&b| b == 0);
+        }
+        // Sectors without a peak are zeros in a good header, too.
+        let used = 32 + 32 * u64_at(page, 24).count_ones() as usize;
+        page[..used.next_multiple_of(SECTOR)].chunks(SECTOR).any(|sector| sector.iter().all(|&b| b == 0))
     }
 
     pub(crate) fn decode(page: &[u8]) -> Result<Self, &'static str> {

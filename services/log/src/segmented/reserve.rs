@@ -5,16 +5,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::format::{self, HEADER_BYTES, Header};
-use super::index_file;
 use super::layout::Segment;
+use super::{Fatal, index_file};
 use crate::Error;
-use crate::disk::{Access, Disk, File};
+use crate::disk::{Access, Disk, File, Lock};
 
 const CHUNK: u64 = 1 << 20;
+/// How often it is looked whether the directory is still there while nothing is to be done.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A segment's file full of durable zeros under a durable name.
 pub(crate) struct Spare {
@@ -46,8 +49,40 @@ struct State {
     stop: bool,
 }
 
+/// What this thread looks at while it has nothing to do.
+pub(crate) struct Watch {
+    lock: Arc<dyn Lock>,
+    fatal: Fatal,
+    /// Whether it was found missing, and that was said.
+    lost: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(lock: Arc<dyn Lock>, fatal: Fatal) -> Self {
+        Self { lock, fatal, lost: false }
+    }
+}
+
+impl Watch {
+    /// Looks whether the directory is still the one that was opened; if not, the process must end: it would serve, and acknowledge, what
+    /// nobody finds again. The writer looks by itself, at every group: this is for a log to which nothing is written.
+    fn look(&mut self) {
+        if self.lost {
+            return;
+        }
+        let reason = match self.lock.stands() {
+            Ok(true) => return,
+            Ok(false) => std::io::Error::new(std::io::ErrorKind::NotFound, "it was taken away or replaced"),
+            Err(error) => error,
+        };
+        self.lost = true;
+        (self.fatal)(&Error::io("find the log's directory where it was")(reason));
+    }
+}
+
 struct Shared {
     disk: Arc<dyn Disk>,
+    watch: Mutex<Watch>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -59,8 +94,13 @@ pub(crate) struct Reserver {
 }
 
 impl Reserver {
-    pub(crate) fn start(disk: Arc<dyn Disk>) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { disk, state: Mutex::default(), changed: Condvar::new() });
+    pub(crate) fn start(disk: Arc<dyn Disk>, watch: Watch) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            disk,
+            watch: Mutex::new(watch),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         let thread = thread::Builder::new()
             .name("log-reserve".to_owned())
             .spawn({
@@ -155,14 +195,26 @@ impl Shared {
                     }
                 }
                 self.changed.notify_all();
-            } else if let Some(sealed) = state.sealed.pop_front() {
-                drop(state);
-                if let Err(error) = self.index(&sealed) {
+            } else {
+                self.wait(&mut state);
+            }
+        }
+    }
+
+    /// Makes an index file, or waits for something to do.
+    fn wait(&self, state: &mut MutexGuard<'_, State>) {
+        if let Some(sealed) = state.sealed.pop_front() {
+            MutexGuard::unlocked(state, || match self.index(&sealed) {
+                Ok(()) => {}
+                Err(Error::Damaged(damage)) => {
+                    tracing::error!(%damage, "the segment that was just written is damaged: it has no index file, and events in it cannot be read");
+                }
+                Err(error) => {
                     tracing::warn!(%error, source = ?std::error::Error::source(&error), "an index file cannot be made: opening will take longer");
                 }
-            } else {
-                self.changed.wait(&mut state);
-            }
+            });
+        } else if self.changed.wait_for(state, LOOK_EVERY).timed_out() {
+            MutexGuard::unlocked(state, || self.watch.lock().look());
         }
     }
 
@@ -171,7 +223,13 @@ impl Shared {
         let name = format::segment_name(ordinal);
         let reserving = || Error::io(format!("reserve {name}"));
         let file = self.disk.open(&name, Access::Create).map_err(reserving())?;
-        let filled = file.allocate(len).and_then(|()| self.fill(&*file, ordinal, len));
+        let filled = file.allocate(len).and_then(|()| {
+            let filled = self.fill(&*file, ordinal, len)?;
+            // A segment must not be started under a name that a power loss takes away. After a failure it is made anew, name and all: that a
+            // second sync succeeds says nothing of what the first should have written.
+            self.disk.sync_dir()?;
+            Ok(filled)
+        });
         match filled {
             Ok(true) => {}
             Ok(false) => return Ok(None),
@@ -184,8 +242,6 @@ impl Shared {
                 return Err(reserving()(error));
             }
         }
-        // A segment must not be started under a name that a power loss takes away.
-        self.disk.sync_dir().map_err(reserving())?;
         Ok(Some(Spare { ordinal, file, len }))
     }
 
@@ -195,7 +251,7 @@ impl Shared {
         while at < len {
             let mut state = self.state.lock();
             while !state.stop && !state.hurry && at > state.used.saturating_mul(2) {
-                self.changed.wait(&mut state);
+                self.wait(&mut state);
             }
             if state.stop || state.wanted != Some((ordinal, len)) {
                 return Ok(false);

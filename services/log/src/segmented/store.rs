@@ -1,6 +1,7 @@
 //! Where every event lies, in memory, and reading by it. Writer and readers share it; only whole, durable groups are in it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -12,7 +13,10 @@ use crate::disk::Disk;
 use crate::hub::{Run, Source};
 use crate::memory::proof_bounds;
 use crate::tree::{self, Hash};
-use crate::{Direction, Error, Filter, Head, Page, Position, Recorded, StreamName, View, header};
+use crate::{
+    Contradiction, Damage, Direction, Error, Filter, Head, Page, Position, Recorded, SignedHeads, StreamName,
+    View, Witness, header,
+};
 
 /// Most events that one read of the disk takes in.
 const BLOCK_EVENTS: u64 = 256;
@@ -22,6 +26,9 @@ const BLOCK_BYTES: u32 = 512 * 1024;
 const LOOK_AT_MAX: u64 = 16 * 1024;
 /// Bytes of events after which a page is full.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Events of a stream that are looked at together for a signed head.
+const HEADS_PAGE: usize = 64;
 
 /// A stream's positions, in five bytes each: a trillion events are enough, and half a million streams fit in memory.
 #[derive(Default)]
@@ -85,9 +92,7 @@ impl Index {
         self.tiles.extend(contents.tiles);
         let end = u32::try_from(contents.end).unwrap_or(u32::MAX);
         self.parts.push(Part { segment: Arc::clone(segment), offsets: contents.offsets, end });
-        let size = contents.frontier.size();
-        self.head =
-            Head { position: size.checked_sub(1).map(Position::new), size, root: contents.frontier.root() };
+        self.head = Head::of(&contents.frontier);
         Ok(())
     }
 }
@@ -95,6 +100,7 @@ impl Index {
 /// An event's place on the disk.
 struct Place {
     position: u64,
+    revision: u64,
     segment: Arc<Segment>,
     offset: u32,
     len: usize,
@@ -126,6 +132,15 @@ impl Block {
     }
 }
 
+impl Block {
+    /// A name that is none is damage like any other.
+    fn recorded(&self, n: usize, view: &View<'_>) -> Result<Recorded, Error> {
+        view.to_recorded().map_err(|e| {
+            self.segment.damage(self.offsets[n].into(), view.position.get(), e.to_string()).into()
+        })
+    }
+}
+
 /// Header and payload of the event at the beginning of these bytes.
 fn event<'a>(segment: &Segment, offset: u32, position: u64, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
     let reason = match format::record(bytes, position) {
@@ -145,13 +160,21 @@ pub(crate) struct Group<'a> {
     pub(crate) end: u32,
 }
 
+/// The segment that is written on.
+pub(crate) struct LastSegment {
+    pub(crate) segment: Arc<Segment>,
+    /// The tree after its last whole group.
+    pub(crate) frontier: tree::Frontier,
+    /// Bytes of that group; empty, at the end of the header, where there is none.
+    pub(crate) group: Range<u64>,
+}
+
 /// A log's index as it was found, and what is to be done about it.
 pub(crate) struct Loaded {
     pub(crate) store: Store,
     /// Sealed segments without a good index file, each with the header of the next.
     pub(crate) unindexed: Vec<(Arc<Segment>, Header)>,
-    /// The last segment, the tree after its last whole group, and the byte after that.
-    pub(crate) last: Option<(Arc<Segment>, tree::Frontier, u64)>,
+    pub(crate) last: Option<LastSegment>,
     /// Bytes in use in all other segments.
     pub(crate) sealed_bytes: u64,
 }
@@ -168,7 +191,7 @@ impl Store {
         segments: Vec<Segment>,
         mut known: Option<Contents>,
     ) -> Result<Loaded, Error> {
-        let head = Head { position: None, size: 0, root: tree::empty_root() };
+        let head = Head::of(&tree::Frontier::default());
         let mut index = Index { parts: Vec::new(), streams: HashMap::new(), tiles: Vec::new(), head };
         let (mut unindexed, mut last, mut sealed_bytes) = (Vec::new(), None, 0);
         let mut segments = segments.into_iter().map(Arc::new).peekable();
@@ -183,9 +206,13 @@ impl Store {
             } else {
                 let contents = match known.take() {
                     Some(contents) => contents,
-                    None => segment.walk_last(false, &mut |_| ())?,
+                    None => segment.walk_last(false, &mut |_| ())?.contents,
                 };
-                last = Some((Arc::clone(&segment), contents.frontier.clone(), contents.end));
+                last = Some(LastSegment {
+                    segment: Arc::clone(&segment),
+                    frontier: contents.frontier.clone(),
+                    group: contents.last_group_start()..contents.end,
+                });
                 contents
             };
             index.add(&segment, contents)?;
@@ -306,7 +333,7 @@ impl Store {
                     Direction::Backward => end = view.position.get(),
                 }
                 if filter.matches_parts(view.stream, view.kind, || view.tags()) {
-                    let event = view.to_recorded()?;
+                    let event = block.recorded(n, &view)?;
                     weight += event.weight();
                     page.events.push(event);
                     if page.events.len() >= limit || weight >= PAGE_BYTES {
@@ -329,7 +356,13 @@ impl Store {
             let (part, at) = index.part(position)?;
             let (from, to) = Index::bytes(part, at, at + 1);
             let segment = Arc::clone(&part.segment);
-            Some(Place { position, segment, offset: from, len: (to - from) as usize })
+            Some(Place {
+                position,
+                revision: revision as u64,
+                segment,
+                offset: from,
+                len: (to - from) as usize,
+            })
         };
         match direction {
             Direction::Forward => (from..count).take(limit).filter_map(place).collect(),
@@ -351,7 +384,7 @@ impl Store {
         let places = self.places(stream, from, direction, limit);
         let mut events = Vec::with_capacity(places.len());
         let mut bytes = Vec::new();
-        for Place { position, segment, offset, len } in places {
+        for Place { position, revision, segment, offset, len } in places {
             bytes.resize(len, 0);
             if cached {
                 if !segment.file.read_cached(&mut bytes, offset.into()) {
@@ -367,7 +400,10 @@ impl Store {
             if view.stream != stream.as_str() {
                 return Err(damaged("the event is of another stream than the index says"));
             }
-            let mut event = view.to_recorded()?;
+            if view.revision != revision {
+                return Err(damaged("the event has another revision than the index says"));
+            }
+            let mut event = view.to_recorded().map_err(|e| damaged(&e.to_string()))?;
             // One name for all events of the answer.
             event.stream = stream.clone();
             events.push(event);
@@ -397,6 +433,65 @@ impl Store {
     pub(crate) fn root_at(&self, size: u64) -> Result<Hash, Error> {
         proof_bounds(size, size, self.head().size)?;
         self.subtree(0, size)
+    }
+
+    /// What witnesses know otherwise.
+    pub(crate) fn contradictions(&self, witnesses: &[Witness]) -> Result<Vec<Contradiction>, Error> {
+        let size = self.head().size;
+        let mut found = Vec::new();
+        for witness in witnesses {
+            let here = if witness.size > size { None } else { Some(self.root_at(witness.size)?) };
+            if here != Some(witness.root) {
+                found.push(Contradiction { witness: witness.clone(), here });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The newest head that was signed into the log. Older ones say nothing that it does not say.
+    fn newest_head(&self, heads: &SignedHeads) -> Result<Option<Witness>, Error> {
+        let mut before = u64::MAX;
+        loop {
+            let page = self.read_stream(&heads.stream, before, Direction::Backward, HEADS_PAGE, false)?;
+            let page = page.unwrap_or_default();
+            for event in &page {
+                match (heads.read)(event) {
+                    Ok(None) => {}
+                    Ok(Some(witness)) => return Ok(Some(witness)),
+                    Err(reason) => return Err(self.damage_at(event.position.get(), reason).into()),
+                }
+            }
+            match page.last().and_then(|event| event.revision.checked_sub(1)) {
+                Some(revision) => before = revision,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn damage_at(&self, position: u64, reason: String) -> Damage {
+        let index = self.0.read();
+        match index.part(position) {
+            Some((part, at)) => part.segment.damage(part.offsets[at].into(), position, reason),
+            None => format::damage(0, 0, position, reason),
+        }
+    }
+
+    /// Refuses a log of which more, or something else, is known.
+    pub(crate) fn hold_against(
+        &self,
+        dir: &str,
+        witnesses: &[Witness],
+        heads: Option<&SignedHeads>,
+    ) -> Result<(), Error> {
+        let mut all = witnesses.to_vec();
+        if let Some(heads) = heads {
+            all.extend(self.newest_head(heads)?);
+        }
+        let contradictions = self.contradictions(&all)?;
+        if contradictions.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Contradicted { dir: dir.to_owned(), head: self.head(), contradictions })
     }
 
     pub(crate) fn inclusion_proof(&self, leaf: u64, size: u64) -> Result<Vec<Hash>, Error> {
@@ -430,7 +525,7 @@ impl Source for Store {
                 let view = block.view(n)?;
                 run.next += 1;
                 if filter.matches_parts(view.stream, view.kind, || view.tags()) {
-                    let event = view.to_recorded()?;
+                    let event = block.recorded(n, &view)?;
                     weight += event.weight();
                     run.events.push(event);
                     if run.events.len() >= events || weight >= bytes {

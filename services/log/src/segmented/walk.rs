@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 
-use super::format::{self, COMMIT_BYTES, Commit, FRAME, HEADER_BYTES, Header, Record};
+use super::format::{self, Commit, FRAME, HEADER_BYTES, Header, Record};
 use crate::disk::File;
 use crate::tree::{self, Frontier, Hash};
 use crate::{APPEND_BYTES_MAX, header};
@@ -31,6 +30,8 @@ pub(crate) enum Raw<'a> {
     /// Zeros, or the end of the file.
     End {
         offset: u64,
+        /// Whether it is the end of the file.
+        file_ends: bool,
     },
     /// Something that cannot be a record.
     Bad {
@@ -65,8 +66,11 @@ impl<'f> Walk<'f> {
     pub(crate) fn raw(&mut self) -> io::Result<Raw<'_>> {
         let offset = self.offset();
         let frame = self.fill(FRAME)?;
-        if frame.len() < FRAME || frame == [0; FRAME] {
-            return Ok(Raw::End { offset });
+        if frame.iter().all(|&b| b == 0) {
+            return Ok(Raw::End { offset, file_ends: frame.len() < FRAME });
+        }
+        if frame.len() < FRAME {
+            return Ok(Raw::Bad { offset, reason: "the record is cut short" });
         }
         let length = format::u32_at(frame, 0) as usize;
         if length == 0 || length > APPEND_BYTES_MAX {
@@ -77,24 +81,39 @@ impl<'f> Walk<'f> {
             return Ok(Raw::Bad { offset, reason: "the record runs beyond the end of the segment" });
         }
         let start = self.next;
+        if format::is_commit(&self.buffer[start..start + whole]) && length != format::COMMIT_BODY {
+            return Ok(Raw::Bad { offset, reason: "the commit's length makes no sense" });
+        }
         self.next += whole;
         Ok(Raw::Record { offset, bytes: &self.buffer[start..start + whole] })
     }
 }
 
-/// A place where a walk could not go on.
+/// How a walk ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Where a group ends, with zeros or with the file.
+    Border,
+    /// Within a group, with zeros.
+    Gap,
+    /// With a record whose checksum is not that of its bytes. It ends here if its length is right.
+    Sum { record_end: u64 },
+    /// With what no missing sector explains: a length or a content that makes no sense, or the end of the file within a group.
+    Nonsense,
+}
+
+/// Where a walk ended, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bad {
+pub(crate) struct Stop {
     pub(crate) offset: u64,
     pub(crate) position: u64,
+    pub(crate) ending: Ending,
     pub(crate) reason: String,
-    /// Where the record ends if its length is right.
-    pub(crate) record_end: Option<u64>,
 }
 
 /// A stream's events within a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct StreamRun {
     pub(crate) first_revision: u64,
     /// Positions, counted from the segment's first.
     pub(crate) places: Vec<u32>,
@@ -106,7 +125,7 @@ pub(crate) struct Contents {
     pub(crate) base: u64,
     /// Byte of each event's record.
     pub(crate) offsets: Vec<u32>,
-    pub(crate) streams: HashMap<Box<str>, Run>,
+    pub(crate) streams: HashMap<Box<str>, StreamRun>,
     /// Complete tiles of the tree that end in this segment.
     pub(crate) tiles: Vec<Hash>,
     /// The tree after the last whole group.
@@ -114,6 +133,16 @@ pub(crate) struct Contents {
     pub(crate) groups: u64,
     /// Byte after the last whole group.
     pub(crate) end: u64,
+    /// How it was before the last whole group. Index files do not say.
+    before: Option<Before>,
+}
+
+/// What a segment holds without its last group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Before {
+    frontier: Frontier,
+    tiles: usize,
+    end: u64,
 }
 
 impl Contents {
@@ -126,7 +155,34 @@ impl Contents {
             frontier: header.frontier.clone(),
             groups: 0,
             end: HEADER_BYTES,
+            before: None,
         }
+    }
+
+    /// From what an index file says.
+    pub(crate) fn indexed(
+        base: u64,
+        offsets: Vec<u32>,
+        streams: HashMap<Box<str>, StreamRun>,
+        tiles: Vec<Hash>,
+        frontier: Frontier,
+        (groups, end): (u64, u64),
+    ) -> Self {
+        Self { base, offsets, streams, tiles, frontier, groups, end, before: None }
+    }
+
+    /// Whether both say the same of a segment.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        (self.base, self.groups, self.end) == (other.base, other.groups, other.end)
+            && self.frontier == other.frontier
+            && self.tiles == other.tiles
+            && self.offsets == other.offsets
+            && self.streams == other.streams
+    }
+
+    /// Byte where the last whole group starts; the end where there is none.
+    pub(crate) fn last_group_start(&self) -> u64 {
+        self.before.as_ref().map_or(self.end, |before| before.end)
     }
 
     fn event(&mut self, offset: u64, position: u64, body: &[u8]) -> Result<(), String> {
@@ -143,7 +199,7 @@ impl Contents {
                 run.places.push(place);
             }
             None => {
-                let run = Run { first_revision: view.revision, places: vec![place] };
+                let run = StreamRun { first_revision: view.revision, places: vec![place] };
                 self.streams.insert(view.stream.into(), run);
             }
         }
@@ -167,10 +223,22 @@ impl Contents {
             self.tiles.truncate(tiles);
             return Err("the root of the tree does not match the commit".to_owned());
         }
-        self.frontier = grown;
+        let frontier = std::mem::replace(&mut self.frontier, grown);
+        self.before = Some(Before { frontier, tiles, end: self.end });
         self.groups += 1;
         self.end = end;
         Ok(())
+    }
+
+    /// Forgets the last whole group; answers whether there is one.
+    pub(crate) fn without_last_group(&mut self) -> bool {
+        let Some(Before { frontier, tiles, end }) = self.before.take() else { return false };
+        self.frontier = frontier;
+        self.tiles.truncate(tiles);
+        self.groups -= 1;
+        self.end = end;
+        self.cut();
+        true
     }
 
     /// Forgets events that belong to no whole group.
@@ -183,21 +251,30 @@ impl Contents {
         });
     }
 
-    /// Walks over all whole groups of a segment. Where it could not go on is judged by the caller: a torn tail, or damage.
+    /// Walks over all whole groups of a segment. What the place where it ended means is for [`super::recover`] to say.
     pub(crate) fn walk(
         file: &dyn File,
         header: &Header,
         progress: &mut dyn FnMut(u64),
-    ) -> io::Result<(Self, Option<Bad>)> {
+    ) -> io::Result<(Self, Stop)> {
         let mut contents = Self::new(header);
         let mut walk = Walk::new(file, HEADER_BYTES);
         let mut leaves = Vec::new();
-        let (offset, position, reason, record_end) = loop {
+        let stop = loop {
             let position = contents.frontier.size() + leaves.len() as u64;
+            let stop =
+                |offset, ending, reason: &str| Stop { offset, position, ending, reason: reason.to_owned() };
             match walk.raw()? {
-                Raw::End { .. } if leaves.is_empty() => return Ok((contents, None)),
-                Raw::End { offset } => break (offset, position, "the group has no commit".to_owned(), None),
-                Raw::Bad { offset, reason } => break (offset, position, reason.to_owned(), None),
+                Raw::End { offset, .. } if leaves.is_empty() => {
+                    break stop(offset, Ending::Border, "there is no group");
+                }
+                Raw::End { offset, file_ends: true } => {
+                    break stop(offset, Ending::Nonsense, "the segment ends within a group");
+                }
+                Raw::End { offset, file_ends: false } => {
+                    break stop(offset, Ending::Gap, "there are zeros within a group");
+                }
+                Raw::Bad { offset, reason } => break stop(offset, Ending::Nonsense, reason),
                 Raw::Record { offset, bytes } => {
                     let end = offset + bytes.len() as u64;
                     let done = match format::record(bytes, position) {
@@ -209,100 +286,20 @@ impl Contents {
                             progress(end);
                             contents.commit(&commit, &mut leaves, end)
                         }
-                        Err(reason) => Err(reason.to_owned()),
+                        Err(reason) => {
+                            let summed = reason == format::BAD_SUM;
+                            let ending =
+                                if summed { Ending::Sum { record_end: end } } else { Ending::Nonsense };
+                            break stop(offset, ending, reason);
+                        }
                     };
                     if let Err(reason) = done {
-                        break (offset, position, reason, Some(end));
+                        break stop(offset, Ending::Nonsense, &reason);
                     }
                 }
             }
         };
         contents.cut();
-        Ok((contents, Some(Bad { offset, position, reason, record_end })))
+        Ok((contents, stop))
     }
-}
-
-/// What a bad record at the end of the last segment means.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// A group that was never acknowledged, cut short by a power loss or still being written.
-    Torn,
-    /// Bytes that were durable once are not what was written.
-    Damaged,
-}
-
-/// Judges a bad record after the last whole group.
-///
-/// Group n+1 is never written before group n is synced. So a commit of a later group proves that this one was durable. Its own commit
-/// proves nothing, since sectors reach the disk in any order; but where nothing of it is missing (space ahead is zeros, and a sector is
-/// written whole or not at all), no power loss can have made it bad. `live` leaves that out: a writer's copy may be half way.
-pub(crate) fn judge(file: &dyn File, contents: &Contents, bad: &Bad, live: bool) -> io::Result<Verdict> {
-    let size = contents.frontier.size();
-    let mut own_end = None;
-    let mut at = contents.end;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let n = file.read_at(&mut buffer, at)?;
-        let chunk = &buffer[..n];
-        if chunk.iter().any(|&b| b != 0) {
-            for start in (0..n).step_by(8) {
-                let Some(commit) = Commit::find(&chunk[start..]) else { continue };
-                if commit.first > size {
-                    return Ok(Verdict::Damaged);
-                }
-                if commit.first == size {
-                    own_end = Some(at + (start + COMMIT_BYTES) as u64);
-                }
-            }
-        }
-        if n < CHUNK {
-            break;
-        }
-        // The next chunk overlaps, so that no commit is missed that lies across the border.
-        at += (CHUNK - COMMIT_BYTES.next_multiple_of(8)) as u64;
-    }
-    if live {
-        return Ok(Verdict::Torn);
-    }
-    let Some(end) = own_end.or(bad.record_end) else { return Ok(Verdict::Torn) };
-    Ok(if sector_missing(file, contents.end..end)? { Verdict::Torn } else { Verdict::Damaged })
-}
-
-/// Whether the part of any sector that lies in this range is all zeros, as space is before it is written.
-fn sector_missing(file: &dyn File, range: Range<u64>) -> io::Result<bool> {
-    const SECTOR: u64 = 512;
-    let mut sector = [0; 512];
-    let mut at = range.start;
-    while at < range.end {
-        let next = (at / SECTOR + 1) * SECTOR;
-        let part = &mut sector[..usize::try_from(next.min(range.end) - at).unwrap_or(0)];
-        if file.read_at(part, at)? < part.len() || part.iter().all(|&b| b == 0) {
-            return Ok(true);
-        }
-        at = next;
-    }
-    Ok(false)
-}
-
-/// Writes zeros over whatever lies after the last whole group, so that it is never taken for something again.
-pub(crate) fn erase_tail(file: &dyn File, from: u64) -> io::Result<bool> {
-    let mut at = from;
-    let mut erased = false;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let n = file.read_at(&mut buffer, at)?;
-        if buffer[..n].iter().any(|&b| b != 0) {
-            buffer[..n].fill(0);
-            file.write_at(&buffer[..n], at)?;
-            erased = true;
-        }
-        if n < CHUNK {
-            break;
-        }
-        at += n as u64;
-    }
-    if erased {
-        file.sync()?;
-    }
-    Ok(erased)
 }

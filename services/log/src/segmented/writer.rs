@@ -8,10 +8,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::format::{self, COMMIT_BYTES, Commit, HEADER_BYTES, Header};
 use super::layout::Segment;
+use super::planted::Planted;
 use super::reserve::Reserver;
 use super::store::{Group, Store};
 use super::{Fatal, Options};
-use crate::disk::Lock;
+use crate::disk::{Identity, Lock};
 use crate::hub::Hub;
 use crate::memory::check_append;
 use crate::tree::{self, Frontier, Hash};
@@ -70,6 +71,16 @@ pub(crate) struct Current {
     /// Where the next group goes.
     pub(crate) offset: u64,
     pub(crate) len: u64,
+    /// Name of the segment's file, and what it led to when the segment became the current one.
+    name: String,
+    identity: Identity,
+}
+
+impl Current {
+    pub(crate) fn new(segment: Arc<Segment>, offset: u64, len: u64) -> std::io::Result<Self> {
+        let (name, identity) = (segment.name(), segment.file.identity()?);
+        Ok(Self { segment, offset, len, name, identity })
+    }
 }
 
 pub(crate) struct Writer {
@@ -82,7 +93,9 @@ pub(crate) struct Writer {
     /// Bytes in sealed segments.
     pub(crate) sealed_bytes: u64,
     /// Held as long as anything can be written.
-    pub(crate) _lock: Box<dyn Lock>,
+    pub(crate) lock: Arc<dyn Lock>,
+    /// Whether it was said that readers beside this process are not told what is synced.
+    pub(crate) silent: bool,
 }
 
 /// The disk failed under a group: nothing may be written any more.
@@ -136,7 +149,9 @@ impl Writer {
                 position += 1;
             }
             let first_revision = request.expected.next_revision();
-            last.insert(request.stream.clone(), first_revision + (request.events.len() as u64 - 1));
+            if !self.options.has(Planted::StaleRevision) {
+                last.insert(request.stream.clone(), first_revision + (request.events.len() as u64 - 1));
+            }
             accepted.push((start, request));
         }
         if !accepted.is_empty() {
@@ -192,9 +207,17 @@ impl Writer {
         let (size, root, start) = (frontier.size(), frontier.root(), self.current.offset);
         Commit { first, size, root, start }.encode(buffer);
         let segment = &self.current.segment;
-        let written = segment.file.write_at(buffer, start).and_then(|()| segment.file.sync());
+        let late = self.options.has(Planted::AcknowledgedBeforeSync).then(|| Arc::clone(segment));
+        let written = segment.file.write_at(buffer, start).and_then(|()| match &late {
+            Some(_) => Ok(()),
+            None => self.sync(segment),
+        });
         if let Err(error) = written {
             return Err(self.fatal(format!("write a group to {}", segment.name()))(error));
+        }
+        // What is synced to a file that nobody finds any more must not be acknowledged.
+        if let Err(error) = self.still_there() {
+            return Err(self.fatal(format!("find {} where it was", self.current.name))(error));
         }
 
         self.frontier = frontier;
@@ -207,6 +230,7 @@ impl Writer {
             }
         }
         let head = Head { position: size.checked_sub(1).map(Position::new), size, root };
+        self.announce(size);
         let end = u32::try_from(self.current.offset).unwrap_or(u32::MAX);
         self.store.publish(&Group { events: &events, tiles: &tiles, head, end });
         let mut answers = Vec::with_capacity(accepted.len());
@@ -231,8 +255,41 @@ impl Writer {
             // A caller that went away needs no answer.
             let _gone = reply.send(Ok(appended));
         }
+        if let Some(segment) = late {
+            self.sync(&segment).map_err(self.fatal(format!("sync {}", segment.name())))?;
+        }
         self.reserver.used(self.current.offset);
         Ok(())
+    }
+
+    fn sync(&self, segment: &Segment) -> std::io::Result<()> {
+        if self.options.has(Planted::NoSync) {
+            return Ok(());
+        }
+        let synced = segment.file.sync();
+        if synced.is_err() && self.options.has(Planted::SyncErrorForgotten) {
+            return segment.file.sync();
+        }
+        synced
+    }
+
+    /// Whether the segment's name, by way of the directory's, still leads to the file that was written to.
+    fn still_there(&self) -> std::io::Result<()> {
+        if self.lock.leads_to(&self.current.name)? == Some(self.current.identity) {
+            return Ok(());
+        }
+        let reason = "the file, or the directory, was taken away or replaced under its writer";
+        Err(std::io::Error::new(std::io::ErrorKind::NotFound, reason))
+    }
+
+    /// Tells readers beside this process how much is synced. They see one group less where they are not told.
+    pub(crate) fn announce(&mut self, synced: u64) {
+        if let Err(error) = self.lock.announce(synced)
+            && !self.silent
+        {
+            self.silent = true;
+            tracing::warn!(%error, "readers beside this process cannot be told what is synced: they see the last group late");
+        }
     }
 
     /// Goes on in a new segment; answers no when there is no space for one.
@@ -243,11 +300,11 @@ impl Writer {
         let starting = format!("start {}", format::segment_name(spare.ordinal));
         // The header is durable before any group is: a group under a torn header could not be told from no group.
         spare.file.write_at(&header.encode(), 0).map_err(self.fatal(starting.clone()))?;
-        spare.file.sync().map_err(self.fatal(starting))?;
+        spare.file.sync().map_err(self.fatal(starting.clone()))?;
         self.sealed_bytes += self.current.offset;
         let segment = Arc::new(Segment { header: header.clone(), file: spare.file });
         self.store.start(Arc::clone(&segment));
-        let current = Current { segment, offset: HEADER_BYTES, len: spare.len };
+        let current = Current::new(segment, HEADER_BYTES, spare.len).map_err(self.fatal(starting))?;
         let old = std::mem::replace(&mut self.current, current);
         self.reserver.want(ordinal + 1, self.options.segment_len(self.sealed_bytes));
         self.reserver.sealed(old.segment, header, Some(old.offset));

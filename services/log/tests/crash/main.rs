@@ -4,11 +4,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod broken;
+mod clients;
+mod kept;
+mod planted;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use clients::{Clients, check, load, runtime, small};
 use duban_log::contract::{all, event, is, stream};
 use duban_log::disk::sim::{Dice, SimDisk};
 use duban_log::disk::{Access, Disk};
@@ -21,102 +27,9 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     0..count
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().unwrap()
-}
-
-fn small(fatal: &Arc<AtomicU64>) -> Options {
-    let fatal = Arc::clone(fatal);
-    Options {
-        segment_bytes_min: 16 << 10,
-        segment_bytes_max: 64 << 10,
-        group_bytes_max: 8 << 10,
-        fatal: Arc::new(move |_| {
-            fatal.fetch_add(1, Ordering::SeqCst);
-        }),
-        ..Options::default()
-    }
-}
-
 fn open(disk: &SimDisk, fatal: &Arc<AtomicU64>) -> Result<SegmentedLog, Error> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     SegmentedLog::open_on(&disk, small(fatal))
-}
-
-/// What a client knows: what it asked for, in order, and how much of it was acknowledged.
-#[derive(Default, Clone)]
-struct Client {
-    asked: Vec<u64>,
-    acknowledged: usize,
-}
-
-type Clients = BTreeMap<u64, Client>;
-
-/// Several clients append to a stream each until the log fails or they have done enough.
-async fn load(log: Arc<SegmentedLog>, mut clients: Clients, dice: &mut Dice, appends: u64) -> Clients {
-    let mut tasks = Vec::new();
-    for n in 0..6 {
-        let mut client = clients.remove(&n).unwrap_or_default();
-        let (log, mut dice) = (Arc::clone(&log), Dice::new(dice.roll()));
-        tasks.push(async move {
-            let name = stream(&format!("complaint-{n}"));
-            for _ in 0..appends {
-                let many = 1 + dice.below(3);
-                let numbers: Vec<u64> = (0..many).map(|_| dice.below(1 << 40)).collect();
-                let expected = Expected::after((client.acknowledged as u64).checked_sub(1));
-                client.asked.extend(&numbers);
-                let events = numbers.into_iter().map(event).collect();
-                match log.append(&name, expected, events).await {
-                    Ok(done) => {
-                        client.acknowledged = client.asked.len();
-                        assert_eq!(done.last_revision + 1, client.acknowledged as u64);
-                    }
-                    // A disk without power cannot reserve either.
-                    Err(Error::Closed | Error::Full) => break,
-                    Err(other) => panic!("{other:?}"),
-                }
-            }
-            (n, client)
-        });
-    }
-    let mut done = Clients::new();
-    let handles: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
-    for handle in handles {
-        let (n, client) = handle.await.unwrap();
-        done.insert(n, client);
-    }
-    done
-}
-
-/// Everything acknowledged is there, nothing twice, nothing half; what was asked for and not acknowledged is there whole or not at all.
-async fn check(log: &SegmentedLog, clients: &mut Clients, context: &str) {
-    let mut found = 0;
-    for (n, client) in clients {
-        let events = log
-            .read_stream(&stream(&format!("complaint-{n}")), 0, Direction::Forward, usize::MAX)
-            .await
-            .unwrap();
-        let count = events.len();
-        assert!(
-            count == client.acknowledged || count == client.asked.len(),
-            "{context}: client {n} was acknowledged {}, asked for {}, finds {count}",
-            client.acknowledged,
-            client.asked.len()
-        );
-        for ((revision, recorded), number) in (0..).zip(&events).zip(&client.asked) {
-            assert!(
-                is(recorded, &event(*number)) && recorded.revision == revision,
-                "{context}: {recorded:?}"
-            );
-        }
-        client.asked.truncate(count);
-        client.acknowledged = count;
-        found += count;
-    }
-    let whole = all(log, Direction::Forward, &Filter::all(), 100).await.unwrap();
-    assert_eq!(whole.len(), found, "{context}");
-    assert_eq!(log.head().size, found as u64, "{context}");
-    assert_eq!(log.root_at(log.head().size).await.unwrap(), log.head().root, "{context}");
 }
 
 fn verified(disk: &SimDisk, context: &str) -> duban_log::Report {
@@ -127,43 +40,27 @@ fn verified(disk: &SimDisk, context: &str) -> duban_log::Report {
 }
 
 #[test]
-fn a_power_loss_loses_nothing_acknowledged_and_leaves_nothing_half() {
-    let (mut losses, mut torn, mut events) = (0, 0, 0);
-    for seed in seeds(25) {
-        let mut dice = Dice::new(seed);
-        let mut disk = SimDisk::new();
-        let mut clients = Clients::new();
-        // Losses follow on each other: the second meets what the repair of the first left.
-        for round in 0..3 {
-            let context = format!("seed {seed}, round {round}");
-            let fatal = Arc::new(AtomicU64::new(0));
-            disk.cut_power_after(dice.below([40, 400][usize::from(round > 0)]) + u64::from(round > 0));
-            let opened = open(&disk, &fatal);
-            if let Ok(log) = opened {
-                clients = runtime().block_on(async {
-                    let log = Arc::new(log);
-                    let clients = load(Arc::clone(&log), clients, &mut dice, 60).await;
-                    log.close().await.unwrap();
-                    clients
-                });
-            }
-            disk = disk.after_power_loss(&mut dice);
-            losses += 1;
-            let asked: usize = clients.values().map(|c| c.asked.len() - c.acknowledged).sum();
-            torn += usize::from(asked > 0);
-            // A reader looks before anybody has repaired anything.
-            let before =
-                Reader::open_on(Arc::new(disk.clone())).unwrap_or_else(|e| panic!("{context}: {e}")).head();
-            let log = open(&disk, &fatal).unwrap_or_else(|e| panic!("{context}: {e}"));
-            assert_eq!(log.head(), before, "{context}");
-            runtime().block_on(check(&log, &mut clients, &context));
-            drop(log);
-            let report = verified(&disk, &context);
-            events += report.events;
-            assert_eq!(report.head, before, "{context}");
+fn a_disk_that_keeps_its_promises_loses_nothing_acknowledged_and_shows_nothing_refused() {
+    let mut tally = kept::Tally::default();
+    for seed in seeds(16) {
+        if let Err(wrong) = kept::scenario(seed, &mut tally, &|options| options) {
+            panic!("{wrong}");
         }
     }
-    println!("{losses} power losses, {torn} with appends under way, {events} events found again");
+    println!("{} crashes: {tally:?}", tally.crashes());
+    assert!(tally.kills > 0 && tally.forgotten_syncs > 0 && tally.while_opening > 0 && tally.under_way > 0);
+}
+
+#[test]
+fn what_a_disk_harms_against_its_promises_is_refused_and_named_and_neither_cut_nor_served() {
+    let mut tally = broken::Tally::default();
+    for seed in seeds(60) {
+        if let Err(wrong) = broken::scenario(seed, &mut tally, &|options| options) {
+            panic!("{wrong}");
+        }
+    }
+    println!("{} broken promises: {tally:?}", tally.faults());
+    assert!(tally.refused > 0 && tally.named_by_reading > 0 && tally.harmless > 0);
 }
 
 #[test]
@@ -227,7 +124,7 @@ fn a_failing_disk_is_fatal_and_acknowledges_nothing_afterwards() {
         let log = Arc::new(open(&disk, &fatal).unwrap());
         disk.fail_after(dice.below(100));
         let mut clients = runtime().block_on(async {
-            let clients = load(Arc::clone(&log), Clients::new(), &mut dice, 60).await;
+            let clients = load(Arc::clone(&log), disk.clone(), Clients::new(), &mut dice, 60).await.unwrap();
             if fatal.load(Ordering::SeqCst) > 0 {
                 let after = log.append(&stream("office"), Expected::NoStream, vec![event(1)]).await;
                 assert!(matches!(after, Err(Error::Closed)), "{after:?}");
@@ -240,7 +137,9 @@ fn a_failing_disk_is_fatal_and_acknowledges_nothing_afterwards() {
         // The process is gone; the machine may be, too.
         let disk = disk.after_power_loss(&mut dice);
         let log = open(&disk, &fatal).unwrap();
-        runtime().block_on(check(&log, &mut clients, &format!("seed {seed}")));
+        if let Err(wrong) = runtime().block_on(check(&log, &mut clients)) {
+            panic!("seed {seed}: {wrong}");
+        }
     }
     println!("{fatals} fatal failures");
     assert!(fatals > 0);
