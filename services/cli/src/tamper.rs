@@ -22,6 +22,7 @@ use duban_log::disk::sim::Dice;
 use duban_log::disk::{Disk, RealDisk};
 use duban_log::tamper::{Deed, Files, Skill, Victim, Way};
 use duban_log::{EventLog, Expected, Options, SegmentedLog};
+use duban_vault::own_ids::OwnIds;
 use duban_vault::public_key::PublicKey;
 use duban_vault::signing::SigningKey;
 use jiff::Timestamp;
@@ -150,7 +151,13 @@ async fn write(dir: &Path, plan: Plan, key: SigningKey) -> Result<(), TamperErro
     let begin = told.first().map_or(Timestamp::UNIX_EPOCH, |(at, _)| *at);
     let clock = VirtualClock::new(begin);
     let bounds = Bounds::default();
-    let runner = Runner::new(Arc::clone(&log), Arc::new(clock.clone()), Rules::cn_national(), bounds);
+    let runner = Runner::new(
+        Arc::clone(&log),
+        Arc::new(clock.clone()),
+        Rules::cn_national(),
+        OwnIds::new(&[7; 32]),
+        bounds,
+    );
     let days = Days::new(Arc::new(runner), key);
     for (at, Append { stream, expected, events }) in told {
         if clock.set(at).is_ok() {

@@ -175,7 +175,7 @@ impl Days {
         let (streams, streams_root) = self.streams_at(size).await?;
         let head = DayHead { day, size, root, streams, streams_root };
         let signed = self.key.sign(head).map_err(|error| RunError::Unavailable(unsigned(&error)))?;
-        let ask = Ask::close_day(day);
+        let ask = Ask::close_day(self.runner.own_ids(), day);
         self.runner.run(office::ID, &ask, |_: Option<&Office>, _| Ok(Command::CloseDay(signed))).await?;
         tracing::info!(%day, size, streams, "a day is closed");
         Ok(())

@@ -437,7 +437,7 @@ impl Reactions {
     fn ask(&self, cause: &Cause<'_>, target: Uuid, what: &'static str) -> Ask {
         let mut name = target.as_bytes().to_vec();
         name.extend(what.as_bytes());
-        let command = Uuid::new_v5(&cause.event.id, &name);
+        let command = self.runner.own_ids().command(cause.event.id.as_bytes(), &name);
         Ask {
             command: CommandId(command),
             expected_revision: None,

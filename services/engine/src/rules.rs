@@ -278,7 +278,7 @@ impl Wanted {
     /// [`RulesError::Log`].
     pub async fn put_into_force(&self, runner: &Runner) -> Result<(), RulesError> {
         for policy in &self.register {
-            let ask = Ask::rules(&format!("register {}", policy.version));
+            let ask = Ask::rules(runner.own_ids(), &format!("register {}", policy.version));
             command(runner, &ask, &Command::Register { policy: Arc::clone(policy) }).await?;
         }
         let so_far = |editions: Option<&Editions>| {
@@ -287,10 +287,10 @@ impl Wanted {
         };
         let (policies, calendars) = runner.view(edition::ID, so_far).await?;
         let version = self.rules.policy.version.clone();
-        let ask = Ask::rules(&format!("policy {policies} {version}"));
+        let ask = Ask::rules(runner.own_ids(), &format!("policy {policies} {version}"));
         command(runner, &ask, &Command::PutIntoForce { version }).await?;
         let calendar = Arc::clone(&self.rules.calendar);
-        let ask = Ask::rules(&format!("calendar {calendars} {}", calendar.version));
+        let ask = Ask::rules(runner.own_ids(), &format!("calendar {calendars} {}", calendar.version));
         command(runner, &ask, &Command::PutCalendarIntoForce { calendar }).await?;
         let Rules { policy, calendar } = &self.rules;
         tracing::info!(policy = policy.version, calendar = calendar.version, "the rules in force");

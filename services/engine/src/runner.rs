@@ -24,6 +24,7 @@ use duban_aggregates::problem::Problem;
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::ticket::{self, Ticket, stream_event_id};
 use duban_log::{Appended, Direction, EventLog, Expected, NewEvent, Recorded, StreamName};
+use duban_vault::own_ids::OwnIds;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -80,6 +81,7 @@ pub struct Runner {
     log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    own_ids: OwnIds,
     /// Whether nobody else writes to the log, so that what is kept folded is never out of date.
     alone: bool,
     admission: Semaphore,
@@ -121,12 +123,19 @@ impl Tried {
 impl Runner {
     /// A runner over a log.
     #[must_use]
-    pub fn new(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, rules: Rules, bounds: Bounds) -> Self {
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+        own_ids: OwnIds,
+        bounds: Bounds,
+    ) -> Self {
         let permits = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
         Self {
             log,
             clock,
             rules,
+            own_ids,
             alone: true,
             admission: permits(bounds.in_flight_max.saturating_add(bounds.queued_max)),
             turns: permits(bounds.in_flight_max),
@@ -139,6 +148,12 @@ impl Runner {
             declared: Hot::new(bounds.hot_streams_max),
             emergencies: Emergencies::default(),
         }
+    }
+
+    /// The ids of what happens by itself.
+    #[must_use]
+    pub fn own_ids(&self) -> &OwnIds {
+        &self.own_ids
     }
 
     /// The same beside other servers over one log. What is kept folded may then be out of date at any time: it serves to decide
@@ -300,7 +315,7 @@ impl Runner {
         }
         let at = self.clock.now().max(state.last_recorded_at());
         let Some((due, command)) = state.overdue(&self.rules, at) else { return Ok(()) };
-        let tick = Ask::tick(id, due);
+        let tick = Ask::tick(&self.own_ids, id, due);
         if tick.command == ask.command || state.done(tick.command).is_some() {
             return Ok(());
         }

@@ -186,7 +186,7 @@ impl Timers {
     }
 
     fn tick(&self, ticket: TicketId, due: DueStep, now: Timestamp) -> impl Future<Output = Option<Position>> {
-        let ask = Ask::tick(ticket.0, due);
+        let ask = Ask::tick(self.runner.own_ids(), ticket.0, due);
         async move {
             match self.runner.ticket(ticket, &ask, |_| Ok(Command::Tick(due))).await {
                 Ok(Answer { position, .. }) => {

@@ -18,6 +18,7 @@ use duban_engine::runner::{Ask, RunError};
 use duban_engine::sidecar::SidecarHost;
 use duban_engine::sidecar::kafka_config::KafkaConfig;
 use duban_vault::keys::KeysError;
+use duban_vault::own_ids::OwnIds;
 use futures::{FutureExt as _, StreamExt as _};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
@@ -69,10 +70,16 @@ pub struct FactsStatus {
     pub failures: u64,
 }
 
-/// The id of the command that a record becomes.
+/// The id of a record, under which its dead letter goes out.
 #[must_use]
-pub fn command_id(topic: &str, partition: i32, offset: i64) -> Uuid {
+pub fn record_id(topic: &str, partition: i32, offset: i64) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:duban:fact:{topic}-{partition}-{offset}").as_bytes())
+}
+
+/// The id of the command that a record becomes, which no caller can claim before it comes.
+#[must_use]
+pub fn command_id(ids: &OwnIds, topic: &str, partition: i32, offset: i64) -> Uuid {
+    ids.command(record_id(topic, partition, offset).as_bytes(), b"fact")
 }
 
 /// A record, out of the client's hands.
@@ -404,7 +411,7 @@ impl Facts {
         said.push(0);
         said.extend(value.as_deref().unwrap_or_default());
         Ask {
-            command: CommandId(command_id(topic, *partition, *offset)),
+            command: CommandId(command_id(self.host.runner.own_ids(), topic, *partition, *offset)),
             expected_revision: None,
             fingerprint: self.host.sealer.keys().fingerprint(&said),
             actor: source.actor(),

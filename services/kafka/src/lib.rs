@@ -22,7 +22,7 @@ use duban_engine::sidecar::{Sidecar, SidecarHost};
 use tokio::task::JoinHandle;
 
 pub use self::error::KafkaError;
-pub use self::facts::{Facts, FactsStatus, Reason, Source, command_id};
+pub use self::facts::{Facts, FactsStatus, Reason, Source, command_id, record_id};
 pub use self::relay::{Relay, RelayStatus};
 pub use self::switch::Switch;
 pub use self::topics::Names;

@@ -12,7 +12,7 @@ use duban_aggregates::intake::Kind;
 use duban_engine::runner::Bounds;
 use duban_engine::sidecar::SidecarHost;
 use duban_engine::sidecar::kafka_config::KafkaConfig as Config;
-use duban_kafka::{Facts, FactsStatus, Switch, command_id};
+use duban_kafka::{Facts, FactsStatus, Switch, command_id, record_id};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -71,16 +71,22 @@ async fn facts_of_three_systems_become_events_in_order_and_the_rest_is_kept_with
     let mut good = BTreeMap::new();
     for name in MILESTONES {
         let (partition, offset) = write(&writer, INSTALL, &to_install, &milestone(install, name)).await;
-        good.insert(command_id(INSTALL, partition, offset), "install.milestone_reached.v1");
+        good.insert(
+            command_id(world.host.runner.own_ids(), INSTALL, partition, offset),
+            "install.milestone_reached.v1",
+        );
     }
     for number in 0..10 {
         let (partition, offset) = write(&writer, LINE_TEST, &to_fault, &test(fault, number)).await;
-        good.insert(command_id(LINE_TEST, partition, offset), "fault.line_tested.v1");
+        good.insert(
+            command_id(world.host.runner.own_ids(), LINE_TEST, partition, offset),
+            "fault.line_tested.v1",
+        );
     }
     for (fact, kind) in [("arrears_paid", "fault.arrears_paid.v1"), ("restored", "fault.service_up.v1")] {
         let at = billed(fault, fact, "2026-03-31T10:00:00+08:00");
         let (partition, offset) = write(&writer, BILLING, &to_fault, &at).await;
-        good.insert(command_id(BILLING, partition, offset), kind);
+        good.insert(command_id(world.host.runner.own_ids(), BILLING, partition, offset), kind);
     }
     let mut bad = Vec::new();
     let unknown = TicketId(uuid::Uuid::from_u128(99));
@@ -113,7 +119,7 @@ async fn facts_of_three_systems_become_events_in_order_and_the_rest_is_kept_with
     let dead = read_all(&config, &[DEAD]);
     assert_eq!(dead.len(), bad.len());
     for (topic, partition, offset, key, value, reason) in bad {
-        let id = command_id(topic, partition, offset).to_string();
+        let id = record_id(topic, partition, offset).to_string();
         let letter: &Read = dead.iter().find(|letter| letter.id() == id).unwrap();
         let said = &letter.headers;
         assert_eq!(said["duban_reason"], reason, "{said:?}");
@@ -172,7 +178,12 @@ async fn a_server_that_is_too_busy_or_killed_keeps_the_order_and_takes_each_fact
         for install in &installs {
             let value = milestone(*install, name);
             let (partition, offset) = write(&writer, INSTALL, &install.to_string(), &value).await;
-            written.entry(*install).or_default().push(command_id(INSTALL, partition, offset));
+            written.entry(*install).or_default().push(command_id(
+                world.host.runner.own_ids(),
+                INSTALL,
+                partition,
+                offset,
+            ));
         }
     }
     let host = world.next_life();

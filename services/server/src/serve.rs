@@ -176,7 +176,8 @@ impl Server {
             ..Bounds::default()
         };
         let wanted = rules::wanted(&config.policies, rules::read(&*log).await?.as_ref())?;
-        let runner = Runner::new(Arc::clone(&log), clock, wanted.rules.clone(), bounds);
+        let runner =
+            Runner::new(Arc::clone(&log), clock, wanted.rules.clone(), sealer.keys().own_ids(), bounds);
         let runner = Arc::new(if registers.is_some() { runner.beside_others() } else { runner });
         let declared = rules::recall_emergencies(&runner).await?;
         let afar = registers.is_some().then(|| log.head().position);

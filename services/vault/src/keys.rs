@@ -39,6 +39,8 @@ pub use overwrite::write_whole;
 use remote::RemoteKeys;
 pub use transfer::WrappedKeys;
 
+use crate::own_ids::OwnIds;
+
 const KEY_LEN: usize = 32;
 const FILE_NAME: &str = "customers";
 /// Unwrapped keys kept in memory, at most; about 1 KiB each.
@@ -361,6 +363,12 @@ impl KeyStore {
     #[must_use]
     pub fn fingerprint(&self, bytes: &[u8]) -> [u8; 16] {
         self.keyed_hash(b"command\0", bytes)
+    }
+
+    /// The ids of what happens by itself, which no caller can claim.
+    #[must_use]
+    pub fn own_ids(&self) -> OwnIds {
+        OwnIds::of(&self.index_key)
     }
 
     /// What makes a resume token of a stream ours.

@@ -5,6 +5,7 @@
 
 pub mod erasures;
 pub mod keys;
+pub mod own_ids;
 pub mod public_key;
 pub mod seal;
 pub mod signing;

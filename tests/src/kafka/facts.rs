@@ -305,10 +305,13 @@ async fn answered_by(answers: &Arc<Answers>, goal: u64) -> Option<u64> {
 impl FactsOutcome {
     /// Every good fact is in the log once, and in a ticket those of one topic stand in the order of their partition.
     fn check_log(&mut self, data: &Path, facts: &[Written], places: &[(i32, i64)]) {
+        let keys =
+            duban_vault::keys::KeyStore::open_read_only(data, None).expect("the server's keys can be read");
+        let ids = keys.own_ids();
         let mut expected: BTreeMap<(&str, &str), Vec<(i64, Uuid)>> = BTreeMap::new();
         for (fact, (partition, offset)) in facts.iter().zip(places).filter(|(fact, _)| fact.refused.is_none())
         {
-            let command = duban_kafka::command_id(fact.topic, *partition, *offset);
+            let command = duban_kafka::command_id(&ids, fact.topic, *partition, *offset);
             expected.entry((&fact.key, fact.topic)).or_default().push((*offset, command));
         }
         let good: HashSet<Uuid> = expected.values().flatten().map(|(_, command)| *command).collect();
@@ -355,7 +358,7 @@ impl FactsOutcome {
         self.dead_letter_copies = copies;
         for (fact, (partition, offset)) in facts.iter().zip(places) {
             let Some(reason) = fact.refused else { continue };
-            let id = duban_kafka::command_id(fact.topic, *partition, *offset).to_string();
+            let id = duban_kafka::record_id(fact.topic, *partition, *offset).to_string();
             let place = (fact.topic.to_owned(), partition.to_string(), offset.to_string());
             match letters.remove(&id) {
                 Some(letter)

@@ -16,6 +16,7 @@ use duban_log::{EventLog, Options, Reader, SegmentedLog};
 use duban_proto::event::v1::{Stage, TicketKind};
 use duban_tests::inside::Inside;
 use duban_tests::script::Case;
+use duban_vault::own_ids::OwnIds;
 use duban_vault::public_key::PublicKey;
 use duban_vault::signing::{KEY_FILE, PUBLIC_FILE, SigningKey};
 use serde_json::Value;
@@ -109,7 +110,13 @@ async fn generated(data: &Path, tickets: &str) -> (Reader, Vec<Uuid>, PublicKey)
     let log: Arc<dyn EventLog> =
         Arc::new(SegmentedLog::open(&data.join("log"), Options::default()).expect("the log opens"));
     let clock = VirtualClock::new("2027-01-01T00:00:00Z".parse().expect("a moment"));
-    let runner = Runner::new(Arc::clone(&log), Arc::new(clock), Rules::cn_national(), Bounds::default());
+    let runner = Runner::new(
+        Arc::clone(&log),
+        Arc::new(clock),
+        Rules::cn_national(),
+        OwnIds::new(&[7; 32]),
+        Bounds::default(),
+    );
     let key = SigningKey::load_or_make(data, None).expect("a key is made");
     assert!(data.join(KEY_FILE).exists());
     let public = key.public();

@@ -5,6 +5,7 @@ use duban_aggregates::intake::{Segment, Tier};
 use duban_aggregates::office::SignedHead;
 use duban_codec::Lineage;
 use duban_log::{EventLog, MemoryLog, StreamName};
+use duban_vault::own_ids::OwnIds;
 use jiff::civil::date;
 use uuid::Uuid;
 
@@ -33,7 +34,13 @@ impl Place {
 
     fn over(log: Arc<MemoryLog>, clock: VirtualClock, events: u128) -> Self {
         let shared: Arc<dyn EventLog> = Arc::clone(&log) as _;
-        let runner = Runner::new(shared, Arc::new(clock.clone()), Rules::cn_national(), Bounds::default());
+        let runner = Runner::new(
+            shared,
+            Arc::new(clock.clone()),
+            Rules::cn_national(),
+            OwnIds::new(&[7; 32]),
+            Bounds::default(),
+        );
         let runner = Arc::new(runner);
         let days = Arc::new(Days::new(Arc::clone(&runner), SigningKey::ephemeral().unwrap()));
         Self { log, clock, runner, days, events }

@@ -93,6 +93,7 @@ async fn a_log_that_cannot_be_read_for_a_while_is_reacted_to_when_it_can() {
         Arc::clone(&log) as Arc<dyn EventLog>,
         Arc::new(clock),
         Rules::cn_national(),
+        duban_vault::own_ids::OwnIds::new(&[7; 32]),
         Bounds::default(),
     );
     let runner = Arc::new(runner);

@@ -6,6 +6,7 @@ use duban_aggregates::ids::CommandId;
 use duban_aggregates::{edition, office};
 use duban_codec::Lineage;
 use duban_log::Position;
+use duban_vault::own_ids::OwnIds;
 use jiff::civil::Date;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub struct Ask {
 impl Ask {
     /// The timer's: the same command however often a step falls due, by whomever it is noticed.
     #[must_use]
-    pub fn tick(stream: Uuid, due: DueStep) -> Self {
+    pub fn tick(ids: &OwnIds, stream: Uuid, due: DueStep) -> Self {
         let (step, number) = match due.step {
             Step::Restate(clock) => (0, clock.0),
             Step::Warn(clock) => (1, clock.0),
@@ -44,20 +45,20 @@ impl Ask {
         name.push(step);
         name.extend(number.to_be_bytes());
         name.extend(due.from.as_microsecond().to_be_bytes());
-        Self::timer(Uuid::new_v5(&stream, &name))
+        Self::timer(ids.command(stream.as_bytes(), &name))
     }
 
     /// The timer's too: the same command however often a day is found to be over.
     #[must_use]
-    pub fn close_day(day: Date) -> Self {
-        Self::timer(Uuid::new_v5(&office::ID, format!("close {day}").as_bytes()))
+    pub fn close_day(ids: &OwnIds, day: Date) -> Self {
+        Self::timer(ids.command(office::ID.as_bytes(), format!("close {day}").as_bytes()))
     }
 
     /// The server's, when it starts with other rules than before: the same command however often it starts so.
     #[must_use]
-    pub fn rules(name: &str) -> Self {
+    pub fn rules(ids: &OwnIds, name: &str) -> Self {
         let actor = Actor { id: "rule".into(), role: Role::Rule, unit: "rule".into() };
-        Self { actor, ..Self::timer(Uuid::new_v5(&edition::ID, name.as_bytes())) }
+        Self { actor, ..Self::timer(ids.command(edition::ID.as_bytes(), name.as_bytes())) }
     }
 
     fn timer(command: Uuid) -> Self {

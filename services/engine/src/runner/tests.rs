@@ -6,6 +6,7 @@ use duban_aggregates::ids::{CommandId, ProblemId};
 use duban_aggregates::problem::Command;
 use duban_codec::Lineage;
 use duban_log::{Error, Filter, Head, MemoryLog, Page, Position, Subscription};
+use duban_vault::own_ids::OwnIds;
 
 use super::*;
 use crate::time::VirtualClock;
@@ -92,7 +93,7 @@ fn clock() -> VirtualClock {
 }
 
 fn runner(log: Arc<dyn EventLog>, bounds: Bounds) -> Runner {
-    Runner::new(log, Arc::new(clock()), Rules::cn_national(), bounds)
+    Runner::new(log, Arc::new(clock()), Rules::cn_national(), OwnIds::new(&[7; 32]), bounds)
 }
 
 fn ask(command: u128, request: u8) -> Ask {
@@ -263,7 +264,8 @@ async fn recorded_time_never_decreases_inside_a_stream() {
     let ahead = clock();
     ahead.advance(std::time::Duration::from_secs(3600));
     let bounds = Bounds::default();
-    let later = Runner::new(Arc::clone(&log), Arc::new(ahead), Rules::cn_national(), bounds);
+    let later =
+        Runner::new(Arc::clone(&log), Arc::new(ahead), Rules::cn_national(), OwnIds::new(&[7; 32]), bounds);
     open(&later, &ask(1, 1)).await.unwrap();
     find(&runner(Arc::clone(&log), bounds), &ask(2, 2), "雷击").await.unwrap();
     let events =
@@ -398,7 +400,8 @@ async fn beside_others_what_another_decided_for_the_same_command_is_folded_and_n
     let (here, there) = (clock(), clock());
     let beside = |clock: &VirtualClock| {
         let clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        Runner::new(Arc::clone(&log), clock, Rules::cn_national(), Bounds::default()).beside_others()
+        Runner::new(Arc::clone(&log), clock, Rules::cn_national(), OwnIds::new(&[7; 32]), Bounds::default())
+            .beside_others()
     };
     let (one, two) = (beside(&here), beside(&there));
     open(&one, &ask(1, 1)).await.unwrap();

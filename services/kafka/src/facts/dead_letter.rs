@@ -10,7 +10,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
-use super::{Received, command_id};
+use super::{Received, record_id};
 use crate::client::{self, Heard};
 use crate::{KafkaError, Names};
 
@@ -62,7 +62,7 @@ impl DeadLetters {
         let Received { topic, partition, offset, .. } = received;
         let headers = [
             ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", command_id(topic, *partition, *offset).to_string()),
+            ("ce_id", record_id(topic, *partition, *offset).to_string()),
             ("ce_source", format!("urn:duban:{}", self.config.prefix)),
             ("ce_type", "duban.fact.refused.v1".to_owned()),
             ("duban_reason", reason.code.to_owned()),

@@ -76,7 +76,13 @@ impl World {
     pub fn over(log: Arc<dyn EventLog>, keys: tempfile::TempDir, bounds: Bounds) -> Self {
         let sealer = Sealer::new(Arc::new(KeyStore::open(keys.path(), None).unwrap()));
         let clock = VirtualClock::new("2026-04-01T01:00:00Z".parse().unwrap());
-        let runner = Arc::new(Runner::new(Arc::clone(&log), Arc::new(clock), Rules::cn_national(), bounds));
+        let runner = Arc::new(Runner::new(
+            Arc::clone(&log),
+            Arc::new(clock),
+            Rules::cn_national(),
+            sealer.keys().own_ids(),
+            bounds,
+        ));
         Self { log, host: SidecarHost { runner, sealer, drain: Drain::default() }, directory: keys }
     }
 
