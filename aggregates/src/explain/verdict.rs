@@ -282,10 +282,10 @@ fn involved(before: &[(Meta, Event)], unit: &UnitId) -> Vec<Involved> {
             Event::Clock(clock::Event::Started(start)) => {
                 departments.extend(start.department().map(|department| (start.clock, department)));
             }
-            Event::Clock(clock::Event::Breached { clock, .. }) => {
-                if departments.get(clock) == Some(&unit.as_str()) {
-                    why.push(Involved::Late(at));
-                }
+            Event::Clock(clock::Event::Breached { clock, .. })
+                if departments.get(clock) == Some(&unit.as_str()) =>
+            {
+                why.push(Involved::Late(at));
             }
             Event::Clock(clock::Event::BreachWithdrawn { clock, .. }) => why.retain(|why| {
                 let breach = &before[why.event()].1;

@@ -19,13 +19,13 @@ fn compare(page: &[&str], rows: &[String]) {
     assert_eq!(page, rows, "\nthe page must say\n\n//! {}\n", rows.join("\n//! "));
 }
 
-fn line<const N: usize>(cells: [String; N]) -> String {
+fn line(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
 /// The names of columns, and the rule below them.
 fn head<const N: usize>(columns: [&str; N]) -> [String; 2] {
-    [line(columns.map(str::to_owned)), format!("|{}", "---|".repeat(N))]
+    [line(&columns.map(str::to_owned)), format!("|{}", "---|".repeat(N))]
 }
 
 fn yes(is: bool) -> String {
@@ -41,7 +41,7 @@ fn stage_row(row: &StageRow) -> String {
         InHandOf::Department => "the department",
         InHandOf::LeadUnit => "the lead's unit",
     };
-    line([
+    line(&[
         row.stage.name().to_owned(),
         row.chinese.to_owned(),
         row.department.to_owned(),
@@ -62,7 +62,7 @@ fn the_chains_page_shows_its_table() {
     compare(&page(include_str!("../ticket/chain/table.rs")), &rows);
 }
 
-fn start(rule: &StartRule) -> String {
+fn start(rule: StartRule) -> String {
     let words = [rule.on.words(), rule.when.words()].into_iter().filter(|words| !words.is_empty());
     let set_by = Some(rule.set_by.words()).filter(|words| !words.is_empty());
     words.collect::<Vec<_>>().join(" ") + &set_by.map(|words| format!(" ({words})")).unwrap_or_default()
@@ -76,11 +76,11 @@ fn triggers(triggers: &[Trigger]) -> String {
 }
 
 fn clock_row(row: &ClockRow) -> String {
-    line([
+    line(&[
         row.kind.name().to_owned(),
         row.chinese.to_owned(),
         row.about.words().to_owned(),
-        row.starts.iter().map(start).collect::<Vec<_>>().join("; "),
+        row.starts.iter().copied().map(start).collect::<Vec<_>>().join("; "),
         triggers(row.met_by) + if row.already.is_some() { ", also before it starts" } else { "" },
         triggers(row.cancelled_by),
         yes(row.pauses),

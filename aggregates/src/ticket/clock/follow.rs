@@ -47,10 +47,10 @@ fn hear(draft: &mut Draft<'_>, signal: Signal) {
     let Signal { trigger, subject, at } = signal;
     // Looked at before a clock is cancelled whose place another takes.
     let ticket = &draft.ticket;
-    let starts = TABLE.iter().flat_map(|row| row.starts.iter().map(move |rule| (row, rule)));
+    let starts = TABLE.iter().flat_map(|row| row.starts.iter().map(move |rule| (row, *rule)));
     let starts =
         starts.filter(|(row, rule)| rule.on == trigger && rule.when.holds(ticket, row.kind, subject));
-    let starts: Vec<(&ClockRow, &StartRule)> = starts.collect();
+    let starts: Vec<(&ClockRow, StartRule)> = starts.collect();
     for row in TABLE.iter().filter(|row| row.met_by.contains(&trigger)) {
         meet(draft, row.kind, subject, at);
     }
@@ -61,7 +61,7 @@ fn hear(draft: &mut Draft<'_>, signal: Signal) {
 }
 
 /// Starts a clock as a rule of its row says.
-fn begin(draft: &mut Draft<'_>, row: &ClockRow, rule: &StartRule, signal: Signal) {
+fn begin(draft: &mut Draft<'_>, row: &ClockRow, rule: StartRule, signal: Signal) {
     let Signal { subject, at, .. } = signal;
     let bodys = || match subject {
         Subject::Request(request) => draft.ticket.request(request)?.outside.due,
