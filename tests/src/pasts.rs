@@ -9,7 +9,7 @@ use std::sync::Arc;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_history::as_of::AsOf;
 use duban_history::folded_ticket::FoldedTicket;
-use duban_history::opener::Opener;
+use duban_history::text_opener::TextOpener;
 use duban_log::{Direction, Reader, Recorded, StreamName};
 use duban_proto::api::v1 as api;
 use duban_vault::keys::KeyStore;
@@ -81,7 +81,7 @@ pub async fn compare(wire: &Wire, data: &Path, clients: usize) -> Pasts {
     let mut working = tokio::task::JoinSet::new();
     for client in 0..clients {
         let (wire, reader, streams) = (wire.clone(), Arc::clone(&reader), Arc::clone(&streams));
-        let opener = Opener::new(Some(sealer.clone()), true);
+        let opener = TextOpener::new(Some(sealer.clone()), true);
         working.spawn(async move {
             let mut pasts = Pasts::default();
             for stream in streams.iter().skip(client).step_by(clients) {
@@ -135,7 +135,7 @@ fn fresh<'e>(events: impl Iterator<Item = &'e Recorded>) -> Option<Ticket> {
     })
 }
 
-async fn one_ticket(wire: &Wire, opener: &Opener, events: &[Recorded], pasts: &mut Pasts) {
+async fn one_ticket(wire: &Wire, opener: &TextOpener, events: &[Recorded], pasts: &mut Pasts) {
     pasts.tickets += 1;
     for (index, event) in events.iter().enumerate() {
         let moment = |at: i64| Timestamp::from_microsecond(at).expect("a moment of a log");
@@ -154,7 +154,7 @@ async fn one_ticket(wire: &Wire, opener: &Opener, events: &[Recorded], pasts: &m
     }
 }
 
-async fn one_past(wire: &Wire, opener: &Opener, (as_of, upto): (AsOf, &[&Recorded]), pasts: &mut Pasts) {
+async fn one_past(wire: &Wire, opener: &TextOpener, (as_of, upto): (AsOf, &[&Recorded]), pasts: &mut Pasts) {
     let ticket = fresh(upto.iter().copied()).expect("it begins with its intake");
     let put =
         |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };

@@ -5,9 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use duban_history::process_mining::{self, ProcessMiningError, Selection, Written};
-use duban_history::proof::check::Checked;
-use duban_history::proof::export::{ExportError, Exported};
+use duban_history::process_mining::{
+    ExportFormat, ExportedHistories, HistorySelection, ProcessMiningError, export_histories,
+};
+use duban_history::proof::check_export::CheckedExport;
+use duban_history::proof::export::{ExportError, ExportedTicket};
 use duban_history::proof::signed_head::SignedHeadJson;
 use duban_history::proof::{check_export, export_ticket};
 use duban_vault::public_key::PublicKey;
@@ -125,7 +127,7 @@ fn one(args: &Args, ticket: Uuid, output: Output) -> Result<Done, Failure> {
             other => Failure::broken(other),
         })?;
     drop(progress);
-    let Exported { text, head, events, later } = exported;
+    let ExportedTicket { text, head, events, later } = exported;
     let writing =
         |path: &Path| std::fs::File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
     writing(&args.out).map_err(failed("write", &args.out)).map_err(Failure::misuse)?;
@@ -156,7 +158,7 @@ struct AllAnswer<'a> {
     file: &'a Path,
     format: &'static str,
     #[serde(flatten)]
-    written: Written,
+    written: ExportedHistories,
 }
 
 /// All histories, for process-mining tools.
@@ -164,25 +166,24 @@ fn all(args: &Args, format: Format, output: Output) -> Result<Done, Failure> {
     let reader = data::reader(&args.data.data)?;
     let bars = Bars::default();
     let (name, format) = match format {
-        Format::Xes => ("xes", process_mining::Format::Xes),
-        Format::Ocel => ("ocel", process_mining::Format::Ocel),
+        Format::Xes => ("xes", ExportFormat::Xes),
+        Format::Ocel => ("ocel", ExportFormat::Ocel),
     };
     let selection = match args.streams.unwrap_or_default() {
-        Streams::Ours => Selection::Ours,
-        Streams::Imported => Selection::Imported,
-        Streams::All => Selection::All,
+        Streams::Ours => HistorySelection::Ours,
+        Streams::Imported => HistorySelection::Imported,
+        Streams::All => HistorySelection::All,
     };
     let progress = |what, done, total| bars.show_unit(what, "histories", done, total);
-    let written = process_mining::export(&reader, &args.out, format, selection, &progress).map_err(
-        |error| match error {
+    let written =
+        export_histories(&reader, &args.out, format, selection, &progress).map_err(|error| match error {
             ProcessMiningError::Write { .. } => Failure::misuse(error),
             other => Failure::broken(other),
-        },
-    )?;
+        })?;
     match output {
         Output::Json => output::json(&AllAnswer { file: &args.out, format: name, written })?,
         Output::Text => {
-            let Written { bytes, cases, events, objects } = written;
+            let ExportedHistories { bytes, cases, events, objects } = written;
             let objects = objects.map(|objects| format!(" about {} objects", count(objects)));
             output::text(&format!(
                 "{} events of {} histories{} in {} bytes",
@@ -214,7 +215,7 @@ pub(crate) fn run_check(args: &CheckArgs, output: Output) -> Result<Done, Failur
     Ok(Done::holds(checked.ok))
 }
 
-fn show_check(checked: &Checked) -> Result<(), Failure> {
+fn show_check(checked: &CheckedExport) -> Result<(), Failure> {
     if let (Some(ticket), Some(head)) = (&checked.ticket, &checked.head) {
         let certified = if checked.certified { ", closed with a certificate" } else { "" };
         output::text(&format!("ticket {ticket}: {} events{certified}", count(checked.events)))?;

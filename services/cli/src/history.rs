@@ -10,8 +10,8 @@ use duban_aggregates::ids::{ClockNo, VerdictNo};
 use duban_engine::runner::Rules;
 use duban_engine::time::{Clock, SystemClock};
 use duban_history::as_of::AsOf;
-use duban_history::opener::Opener;
-use duban_history::render::{self, AnswerError, Rendered};
+use duban_history::render::{self, Rendered, UnreadableAnswer};
+use duban_history::text_opener::TextOpener;
 use duban_history::ticket_history::{TicketHistory, TicketHistoryError};
 use duban_proto::api::v1 as api;
 use jiff::Timestamp;
@@ -93,7 +93,7 @@ impl Source {
         match (&args.data, &args.server, &args.tokens) {
             (Some(data), _, _) => {
                 let reader = data::reader(data)?;
-                let opener = Opener::new(data::opener(data, args.master_key.as_deref())?, true);
+                let opener = TextOpener::new(data::opener(data, args.master_key.as_deref())?, true);
                 let now = SystemClock::default().now();
                 let history = TicketHistory::read(&reader, args.ticket, opener, now).map_err(failed)?;
                 Ok(Self::Directory(Box::new(history), data::rules_of(&reader)?))
@@ -153,7 +153,7 @@ struct Nowhere;
 /// Runs it.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
     let mut source = Source::open(args)?;
-    let unreadable = |error: AnswerError| Failure::broken(error);
+    let unreadable = |error: UnreadableAnswer| Failure::broken(error);
     let (rendered, erased) = if let Some(subject) = args.explain {
         let rendered = match subject {
             Subject::Clock(clock) => {

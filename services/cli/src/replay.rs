@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use duban_engine::runner::Rules;
 use duban_engine::views;
-use duban_history::replay::{self, Folded, ReadModel, ReplayError};
+use duban_history::replay::{self, FoldedLog, ReadModel, ReplayError};
 use duban_log::Reader;
 use duban_log::disk::{Disk, RealDisk};
 use duban_projections::Tickets;
@@ -113,7 +113,7 @@ fn failed(error: ReplayError) -> Failure {
 }
 
 /// Folds a second time, as the read model does.
-fn again(reader: &Arc<Reader>, rules: &Rules, folded: &mut Folded) -> Result<Tickets, Failure> {
+fn again(reader: &Arc<Reader>, rules: &Rules, folded: &mut FoldedLog) -> Result<Tickets, Failure> {
     let progress = Progress::new("read model", "events", reader.head().size);
     let rules = (Arc::clone(&rules.policy), Arc::clone(&rules.calendar));
     let read = Box::new(move |more| progress.add(more));
@@ -126,7 +126,7 @@ fn on_disk(
     data: &Path,
     Rules { policy, calendar }: Rules,
     reader: &Arc<Reader>,
-    folded: &mut Folded,
+    folded: &mut FoldedLog,
 ) -> Result<Vec<ReadModel>, Failure> {
     let disk = RealDisk::open(&data::existing_log_dir(data)?).map_err(Failure::broken)?;
     let _lock = match disk.lock() {
@@ -153,7 +153,7 @@ fn of_server(
     data: &Path,
     reader: &Reader,
     tickets: &Tickets,
-    folded: &mut Folded,
+    folded: &mut FoldedLog,
 ) -> Result<Vec<ReadModel>, Failure> {
     let listed = data::runtime()?.block_on(listed(server, reader))?;
     let progress = Progress::new("tickets", "tickets", listed.len() as u64);

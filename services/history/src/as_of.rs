@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::error::HistoryError;
 use crate::folded_ticket::FoldedTicket;
-use crate::opener::Opener;
+use crate::text_opener::TextOpener;
 
 /// As it stood when. Every part that is given must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl AsOf {
     pub fn ticket(
         &self,
         events: &[Recorded],
-        opener: &Opener,
+        opener: &TextOpener,
         now: Timestamp,
     ) -> Result<Option<api::Ticket>, HistoryError> {
         let folded = self.fold(events)?;

@@ -1,6 +1,6 @@
 //! The difference between two moments of a ticket: every field that differs, in words what that means, and the events between.
 
-mod words;
+mod in_words;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::as_of::AsOf;
 use crate::error::HistoryError;
-use crate::opener::Opener;
+use crate::text_opener::TextOpener;
 
 /// What the two states say of themselves, and is no difference.
 const OF_THEMSELVES: &str = "as_of";
@@ -26,7 +26,7 @@ const OF_THEMSELVES: &str = "as_of";
 pub fn difference(
     events: &[Recorded],
     (from, to): (AsOf, AsOf),
-    opener: &Opener,
+    opener: &TextOpener,
     now: Timestamp,
 ) -> Result<Option<api::DiffTicketResponse>, HistoryError> {
     if events.iter().any(|event| from.sees(event) && !to.sees(event)) {
@@ -37,7 +37,7 @@ pub fn difference(
     let between = events.iter().filter(|event| to.sees(event) && !from.sees(event));
     Ok(Some(api::DiffTicketResponse {
         changes: changes(before.as_ref(), &after)?,
-        words: words::changes(&before.clone().unwrap_or_default(), &after),
+        words: in_words::changes(&before.clone().unwrap_or_default(), &after),
         events: between.map(|event| opener.event(event)).collect::<Result<_, _>>()?,
         from: before.as_ref().map(point),
         to: Some(point(&after)),
@@ -126,14 +126,14 @@ mod tests {
             reopened: 1,
             ..Default::default()
         };
-        let told: Vec<_> = changes(Some(&before), &after).unwrap();
+        let found: Vec<_> = changes(Some(&before), &after).unwrap();
         let change = |field: &str, before: Option<&str>, after: Option<&str>| api::FieldChange {
             field: field.to_owned(),
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
         };
         assert_eq!(
-            told,
+            found,
             [
                 change("missing", Some(r#"["a"]"#), Some(r#"["a","b"]"#)),
                 change("orders[0].status", Some("ORDER_STATUS_ISSUED"), Some("ORDER_STATUS_ACCEPTED")),

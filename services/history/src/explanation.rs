@@ -12,7 +12,7 @@ use duban_proto::api::v1 as api;
 
 use crate::error::HistoryError;
 use crate::folded_ticket;
-use crate::opener::Opener;
+use crate::text_opener::TextOpener;
 
 /// Explains a clock of the ticket that these are all events of; none where it has no such clock.
 ///
@@ -22,7 +22,7 @@ pub fn explain_clock(
     events: &[Recorded],
     clock: ClockNo,
     versions: &Versions,
-    opener: &Opener,
+    opener: &TextOpener,
 ) -> Result<Option<api::ExplainClockResponse>, HistoryError> {
     let history = history(events)?;
     let Some(explained) = explain::clock(&history, clock, versions) else { return Ok(None) };
@@ -73,7 +73,7 @@ pub fn explain_verdict(
     events: &[Recorded],
     verdict: VerdictNo,
     versions: &Versions,
-    opener: &Opener,
+    opener: &TextOpener,
 ) -> Result<Option<api::ExplainVerdictResponse>, HistoryError> {
     let history = history(events)?;
     let policies = events.iter().map(policy_version).collect::<Result<Vec<_>, _>>()?;
@@ -133,7 +133,7 @@ fn policy_version(recorded: &Recorded) -> Result<String, HistoryError> {
 fn shown(
     events: &[Recorded],
     which: &BTreeSet<usize>,
-    opener: &Opener,
+    opener: &TextOpener,
 ) -> Result<Vec<api::HistoryEvent>, HistoryError> {
     which.iter().filter_map(|index| events.get(*index)).map(|event| opener.event(event)).collect()
 }

@@ -23,8 +23,8 @@ use duban_proto::event::v1 as pb;
 use jiff::Timestamp;
 
 use crate::error::HistoryError;
-use crate::opener::Opener;
-use crate::ticket_summary::summary;
+use crate::text_opener::TextOpener;
+use crate::ticket_summary::ticket_summary;
 
 /// A ticket, and what only its events say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,11 +103,11 @@ impl FoldedTicket {
 
     /// What readers see, as of a moment: custody is counted up to it.
     #[must_use]
-    pub fn view(&self, opener: &Opener, moment: Timestamp) -> api::Ticket {
+    pub fn view(&self, opener: &TextOpener, moment: Timestamp) -> api::Ticket {
         let ticket = &self.ticket;
         let intake = &ticket.intake;
         api::Ticket {
-            summary: Some(summary(&Row::of(ticket, Kept::NEW, None))),
+            summary: Some(ticket_summary(&Row::of(ticket, Kept::NEW, None))),
             description: opener.open(&intake.description),
             remedy: intake.remedy.as_ref().and_then(|remedy| opener.open(remedy)),
             happened_at: intake.happened_at.put(),
@@ -191,7 +191,7 @@ impl FoldedTicket {
         }
     }
 
-    fn order(&self, order: &order::Order, opener: &Opener) -> api::OrderView {
+    fn order(&self, order: &order::Order, opener: &TextOpener) -> api::OrderView {
         let its = |clock: &&Clock| {
             clock.is_live() && clock.start.subject == duban_aggregates::clock::Subject::Order(order.number)
         };
@@ -210,7 +210,7 @@ impl FoldedTicket {
         }
     }
 
-    fn measure(&self, measure: &gate::Measure, opener: &Opener) -> api::MeasureView {
+    fn measure(&self, measure: &gate::Measure, opener: &TextOpener) -> api::MeasureView {
         api::MeasureView {
             measure: measure.number.0,
             text: self.only_in_events.measures.get(&measure.number).and_then(|text| opener.open(text)),
@@ -316,7 +316,7 @@ fn request(request: &duban_aggregates::contact::Request) -> api::RequestView {
     api::RequestView { request: request.outside.put(), owed: request.is_owed() }
 }
 
-pub(super) fn verdict_view(verdict: &Verdict, opener: &Opener) -> api::VerdictView {
+pub(super) fn verdict_view(verdict: &Verdict, opener: &TextOpener) -> api::VerdictView {
     let status = match verdict {
         verdict if verdict.reversed => api::VerdictStatus::Reversed,
         verdict if verdict.appealed => api::VerdictStatus::Appealed,

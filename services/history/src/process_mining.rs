@@ -17,7 +17,7 @@ use trace::{Origin, Trace};
 
 /// How histories are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// XES, IEEE 1849: a trace a history.
     Xes,
     /// OCEL 2.0 in JSON: events about tickets, orders, customers and units.
@@ -26,7 +26,7 @@ pub enum Format {
 
 /// Which histories are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Selection {
+pub enum HistorySelection {
     /// Tickets of ours.
     Ours,
     /// Foreign histories.
@@ -36,7 +36,7 @@ pub enum Selection {
     All,
 }
 
-impl Selection {
+impl HistorySelection {
     /// Whether a stream is one of them.
     fn has(self, stream: &str) -> bool {
         match Origin::of(stream) {
@@ -75,7 +75,7 @@ pub enum ProcessMiningError {
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Written {
+pub struct ExportedHistories {
     /// Bytes of the file.
     pub bytes: u64,
     /// Histories.
@@ -88,35 +88,35 @@ pub struct Written {
 }
 
 /// How far it is: what is done, how many histories, and of how many.
-pub type Progress<'p> = &'p dyn Fn(&'static str, u64, u64);
+pub type ExportProgress<'p> = &'p dyn Fn(&'static str, u64, u64);
 
-/// Writes the histories of a log into a file: beside it, and into its place when it is whole. Who finds it finds all of it.
+/// Writes the histories of a log into a file: part it, and into its place when it is whole. Who finds it finds all of it.
 ///
 /// # Errors
 /// [`ProcessMiningError`].
-pub fn export(
+pub fn export_histories(
     reader: &Reader,
     out: &Path,
-    format: Format,
-    selection: Selection,
-    progress: Progress<'_>,
-) -> Result<Written, ProcessMiningError> {
-    let mut beside = out.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
+    format: ExportFormat,
+    selection: HistorySelection,
+    progress: ExportProgress<'_>,
+) -> Result<ExportedHistories, ProcessMiningError> {
+    let mut part = out.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
     let failed = |source| ProcessMiningError::Write { path: out.to_owned(), source };
-    let mut file = BufWriter::new(File::create(&beside).map_err(failed)?);
+    let mut file = BufWriter::new(File::create(&part).map_err(failed)?);
     let streams = trace::streams(reader, |stream| selection.has(stream))?;
     let histories = Histories { reader, streams, progress };
     let written = match format {
-        Format::Xes => xes::write(&mut file, &histories),
-        Format::Ocel => ocel::write(&mut file, &histories),
+        ExportFormat::Xes => xes::write(&mut file, &histories),
+        ExportFormat::Ocel => ocel::write(&mut file, &histories),
     };
     let mut written = written.map_err(|error| error.at(out))?;
     file.flush().map_err(failed)?;
     written.bytes = file.get_ref().metadata().map_err(failed)?.len();
     drop(file);
-    std::fs::rename(&beside, out).map_err(failed)?;
+    std::fs::rename(&part, out).map_err(failed)?;
     Ok(written)
 }
 
@@ -124,7 +124,7 @@ pub fn export(
 struct Histories<'r> {
     reader: &'r Reader,
     streams: Vec<Box<str>>,
-    progress: Progress<'r>,
+    progress: ExportProgress<'r>,
 }
 
 impl Histories<'_> {

@@ -3,7 +3,7 @@
 
 pub mod audit;
 pub mod audit_cluster;
-pub mod check;
+pub mod check_export;
 mod event_lines;
 pub mod export;
 pub mod export_file;
@@ -12,5 +12,5 @@ pub mod signed_head;
 
 pub use self::audit::audit_directory;
 pub use self::audit_cluster::audit_cluster;
-pub use self::check::check_export;
+pub use self::check_export::check_export;
 pub use self::export::export_ticket;

@@ -13,7 +13,7 @@ use duban_log::{
 const PAGE: usize = 1024;
 
 /// Told that so many more events were read.
-pub type ReadEvents = Box<dyn Fn(u64) + Send + Sync>;
+pub type OnEventsRead = Box<dyn Fn(u64) + Send + Sync>;
 
 /// A directory's events behind the trait. Subscriptions end where the log did when it was opened.
 pub struct ReadOnlyLog {
@@ -24,7 +24,7 @@ pub struct ReadOnlyLog {
 impl ReadOnlyLog {
     /// A reader's events; whoever follows them is told how many more were read.
     #[must_use]
-    pub fn new(reader: Arc<Reader>, progress: ReadEvents) -> Self {
+    pub fn new(reader: Arc<Reader>, progress: OnEventsRead) -> Self {
         Self { reader, progress: Arc::from(progress) }
     }
 }

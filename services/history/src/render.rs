@@ -20,7 +20,7 @@ use crate::as_of::AsOf;
 /// An answer that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer cannot be read: {0}")]
-pub struct AnswerError(&'static str);
+pub struct UnreadableAnswer(&'static str);
 
 /// An answer, ready to be printed.
 #[derive(Clone, Debug)]
@@ -50,12 +50,12 @@ impl Rendered {
 /// A ticket as it stood, and those of its events that count for it.
 ///
 /// # Errors
-/// [`AnswerError`].
+/// [`UnreadableAnswer`].
 pub fn history(
     ticket: &api::Ticket,
     events: Vec<api::HistoryEvent>,
     as_of: AsOf,
-) -> Result<Rendered, AnswerError> {
+) -> Result<Rendered, UnreadableAnswer> {
     let known = revisions(&events);
     let mut entries = entries(events, &known)?;
     entries.retain(|entry| {
@@ -63,7 +63,7 @@ pub fn history(
             && as_of.at.is_none_or(|at| entry.occurred_at <= at)
             && as_of.known_at.is_none_or(|at| entry.recorded_at <= at)
     });
-    let state = TicketState::of(ticket).ok_or(AnswerError("it holds no summary"))?;
+    let state = TicketState::of(ticket).ok_or(UnreadableAnswer("it holds no summary"))?;
     let lines = lines::state_lines(&state);
     let json = serde_json::json!({ "state": state });
     Ok(Rendered { entries, json, lines, agrees: true })
@@ -72,11 +72,11 @@ pub fn history(
 /// What lies between two moments. `events` are all of the ticket's.
 ///
 /// # Errors
-/// [`AnswerError`].
+/// [`UnreadableAnswer`].
 pub fn difference(
     mut answer: api::DiffTicketResponse,
     events: &[api::HistoryEvent],
-) -> Result<Rendered, AnswerError> {
+) -> Result<Rendered, UnreadableAnswer> {
     let entries = entries(std::mem::take(&mut answer.events), &revisions(events))?;
     let json = explanation::difference_json(&answer);
     let lines = explanation::difference_lines(&answer);
@@ -86,26 +86,26 @@ pub fn difference(
 /// What a clock's verdict rests on. `events` are all of the ticket's.
 ///
 /// # Errors
-/// [`AnswerError`].
+/// [`UnreadableAnswer`].
 pub fn explained_clock(
     answer: api::ExplainClockResponse,
     events: &[api::HistoryEvent],
-) -> Result<Rendered, AnswerError> {
+) -> Result<Rendered, UnreadableAnswer> {
     explained(Explanation::Clock(answer), events)
 }
 
 /// What a verdict on a unit rests on. `events` are all of the ticket's.
 ///
 /// # Errors
-/// [`AnswerError`].
+/// [`UnreadableAnswer`].
 pub fn explained_verdict(
     answer: api::ExplainVerdictResponse,
     events: &[api::HistoryEvent],
-) -> Result<Rendered, AnswerError> {
+) -> Result<Rendered, UnreadableAnswer> {
     explained(Explanation::Verdict(answer), events)
 }
 
-fn explained(answer: Explanation, events: &[api::HistoryEvent]) -> Result<Rendered, AnswerError> {
+fn explained(answer: Explanation, events: &[api::HistoryEvent]) -> Result<Rendered, UnreadableAnswer> {
     let explained = Explained::read(answer, &revisions(events))?;
     let (json, lines, agrees) = (explained.json(), explanation::lines(&explained), explained.agrees());
     Ok(Rendered { entries: explained.entries, json, lines, agrees })

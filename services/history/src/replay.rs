@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 pub use self::differences::Differences;
 pub use self::read_models::{READ_MODELS, ReadModel, compare_on_disk, compare_with_lists, left_out};
-use crate::read_only_log::{ReadEvents, ReadOnlyLog};
+use crate::read_only_log::{OnEventsRead, ReadOnlyLog};
 
 /// Events that are folded at once: what they fold to lies in memory.
 const EVENTS_AT_ONCE: u64 = 4_000_000;
@@ -56,7 +56,7 @@ pub enum ReplayError {
 
 /// What all tickets fold to.
 #[derive(Debug, Default)]
-pub struct Folded {
+pub struct FoldedLog {
     /// Events decoded.
     pub events: u64,
     /// A digest of each ticket as its row in the read model shows it.
@@ -70,11 +70,11 @@ pub struct Folded {
 ///
 /// # Errors
 /// [`ReplayError::Log`].
-pub fn fold(reader: &Reader, progress: &(dyn Fn(u64) + Sync)) -> Result<Folded, ReplayError> {
+pub fn fold(reader: &Reader, progress: &(dyn Fn(u64) + Sync)) -> Result<FoldedLog, ReplayError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let rounds = usize::try_from(reader.head().size / EVENTS_AT_ONCE).unwrap_or(usize::MAX).saturating_add(1);
     let parts = threads.saturating_mul(rounds);
-    let all = Mutex::new(Folded::default());
+    let all = Mutex::new(FoldedLog::default());
     duban_log::each_part(parts, |part| -> Result<(), ReplayError> {
         let mut streams = StreamFolds::new(progress);
         reader.scan_part(part, parts, |view| {
@@ -90,7 +90,7 @@ pub fn fold(reader: &Reader, progress: &(dyn Fn(u64) + Sync)) -> Result<Folded, 
     Ok(all.into_inner())
 }
 
-impl Folded {
+impl FoldedLog {
     fn join(&mut self, other: Self) {
         self.events += other.events;
         self.tickets.extend(other.tickets);
@@ -102,8 +102,8 @@ impl Folded {
 /// Streams of one part, while they are folded.
 struct StreamFolds<'p> {
     by_id: HashMap<Uuid, StreamFold>,
-    folded: Folded,
-    untold: u64,
+    folded: FoldedLog,
+    unreported: u64,
     progress: &'p (dyn Fn(u64) + Sync),
 }
 
@@ -142,18 +142,18 @@ impl OpenTime {
 }
 
 /// Progress is told once for so many events.
-const EVENTS_PER_WORD: u64 = 1024;
+const EVENTS_PER_REPORT: u64 = 1024;
 
 impl<'p> StreamFolds<'p> {
     fn new(progress: &'p (dyn Fn(u64) + Sync)) -> Self {
-        Self { by_id: HashMap::new(), folded: Folded::default(), untold: 0, progress }
+        Self { by_id: HashMap::new(), folded: FoldedLog::default(), unreported: 0, progress }
     }
 
     fn take(&mut self, view: &View<'_>) {
         self.folded.events += 1;
-        self.untold += 1;
-        if self.untold == EVENTS_PER_WORD {
-            (self.progress)(std::mem::take(&mut self.untold));
+        self.unreported += 1;
+        if self.unreported == EVENTS_PER_REPORT {
+            (self.progress)(std::mem::take(&mut self.unreported));
         }
         if let Err(why) = self.fold(view) {
             let View { stream, revision, kind, .. } = view;
@@ -200,8 +200,8 @@ impl<'p> StreamFolds<'p> {
         checked
     }
 
-    fn finish(mut self) -> Folded {
-        (self.progress)(self.untold);
+    fn finish(mut self) -> FoldedLog {
+        (self.progress)(self.unreported);
         for (id, stream) in self.by_id {
             let Some(ticket) = stream.ticket else { continue };
             let counts = Counts {
@@ -277,8 +277,8 @@ fn digest_of(parts: impl Hash, holder: &str, category: &str, taken_in_at: Timest
 pub async fn compare_with_read_model(
     reader: &Arc<Reader>,
     (policy, calendar): (Arc<Policy>, Arc<Calendar>),
-    folded: &mut Folded,
-    progress: ReadEvents,
+    folded: &mut FoldedLog,
+    progress: OnEventsRead,
 ) -> Result<Tickets, ReplayError> {
     let fold = TicketFold::new(policy, calendar);
     let tickets = Projection::temporary(fold)?;

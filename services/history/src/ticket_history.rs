@@ -16,7 +16,7 @@ use crate::as_of::AsOf;
 use crate::difference::difference;
 use crate::error::HistoryError;
 use crate::explanation::{explain_clock, explain_verdict};
-use crate::opener::Opener;
+use crate::text_opener::TextOpener;
 
 /// Events read at a time.
 const PAGE: usize = 512;
@@ -61,7 +61,7 @@ impl TicketHistoryError {
 pub struct TicketHistory {
     ticket: Uuid,
     events: Vec<Recorded>,
-    opener: Opener,
+    opener: TextOpener,
     /// A log written under a virtual clock may be ahead of this machine.
     now: Timestamp,
 }
@@ -74,7 +74,7 @@ impl TicketHistory {
     pub fn read(
         reader: &Reader,
         ticket: Uuid,
-        opener: Opener,
+        opener: TextOpener,
         now: Timestamp,
     ) -> Result<Self, TicketHistoryError> {
         let (_, events) = ticket_events(reader, ticket)?.ok_or(TicketHistoryError::NoTicket(ticket))?;

@@ -7,7 +7,7 @@ use duban_proto::api::v1 as api;
 
 /// A ticket in a list.
 #[must_use]
-pub fn summary(row: &Row) -> api::TicketSummary {
+pub fn ticket_summary(row: &Row) -> api::TicketSummary {
     api::TicketSummary {
         ticket_id: row.ticket.to_string(),
         revision: row.revision,
@@ -16,7 +16,7 @@ pub fn summary(row: &Row) -> api::TicketSummary {
         category: row.category.clone(),
         severity: row.severity.put(),
         taken_in_at: row.taken_in_at.put(),
-        state: self::state(row.ended.as_ref()).into(),
+        state: ticket_state(row.ended.as_ref()).into(),
         stage: row.stage.put(),
         round: row.round,
         holder: row.holder.clone(),
@@ -30,7 +30,7 @@ pub fn summary(row: &Row) -> api::TicketSummary {
 
 /// Whether a ticket is open, or how it ended, as answers say it.
 #[must_use]
-pub fn state(ended: Option<&End>) -> api::TicketState {
+pub fn ticket_state(ended: Option<&End>) -> api::TicketState {
     match ended {
         None => api::TicketState::Open,
         Some(End::Closed) => api::TicketState::Closed,

@@ -26,16 +26,25 @@ fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
+/// What a file may grow or shrink by before the README must say so.
+const TOLERATED: usize = 10;
+
 #[test]
 fn the_lines_that_check_export_runs_are_counted_as_the_readme_says() {
     let readme = readme();
     let rows = rows(&readme);
     assert!(rows.len() > 10, "{rows:?}");
-    let counted: Vec<_> = rows.iter().map(|(path, _)| (*path, code(path).lines().count())).collect();
-    assert_eq!(counted, rows, "the README's table says otherwise");
-    let sum: usize = counted.iter().map(|(_, lines)| lines).sum();
-    assert!(readme.contains(&format!(" {sum} lines without their tests")), "they are {sum} lines in all");
-    assert!(sum < 3_000, "{sum} lines are more than an afternoon");
+    let mut sum = 0;
+    for (path, said) in rows {
+        let lines = code(path).lines().count();
+        sum += lines;
+        assert!(lines.abs_diff(said) <= TOLERATED, "{path} has {lines} lines: write that into README.md");
+    }
+    let (_, after) = readme.split_once(" fewer than ").unwrap();
+    let (most, _) = after.split_once(" lines without their tests").unwrap();
+    let most: usize = most.replace(',', "").parse().unwrap();
+    assert!(sum < most && most - sum <= 200, "they are {sum} lines in all: write that into README.md");
+    assert!(most <= 3_000, "{sum} lines are more than an afternoon");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use duban_engine::data_directory::rules_in;
 pub use self::error::ImportError;
 pub use self::field_rule::FieldRuleError;
 pub use self::mapping::MappingError;
-pub use self::report::{ImportReport, Progress, RejectedRow};
+pub use self::report::{ImportProgress, ImportReport, RejectedRow};
 
 use self::mapping::{RowKind, TicketMapping};
 use self::step_row::StepMapping;
@@ -48,7 +48,7 @@ pub struct Import<'a> {
 ///
 /// # Errors
 /// [`ImportError`]. Rows that are rejected are in the report.
-pub fn import(what: Import<'_>, progress: Progress<'_>) -> Result<ImportReport, ImportError> {
+pub fn import(what: Import<'_>, progress: ImportProgress<'_>) -> Result<ImportReport, ImportError> {
     let Import { data, master_key, mapping: path, input, dry_run } = what;
     let rules = rules_in(data)?;
     let text = mapping::text(path)?;

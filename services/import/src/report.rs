@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::ticket_row::{BadRow, RowError};
 
 /// Told how many rows of how many are done.
-pub type Progress<'p> = &'p dyn Fn(u64, u64);
+pub type ImportProgress<'p> = &'p dyn Fn(u64, u64);
 
 /// A rejected row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

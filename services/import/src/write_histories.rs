@@ -20,7 +20,7 @@ use duban_log::{
 use jiff::Timestamp;
 
 use super::error::ImportError;
-use super::report::{ImportReport, Progress, Tally};
+use super::report::{ImportProgress, ImportReport, Tally};
 use super::step_row::{StepMapping, StepRow, StepRows};
 use super::ticket_row::RowError;
 use super::write_tickets::{clock, runtime};
@@ -168,7 +168,7 @@ pub(super) fn dry_run(
     data: &Path,
     table: StepRows,
     rules: &Rules,
-    progress: Progress<'_>,
+    progress: ImportProgress<'_>,
 ) -> Result<ImportReport, ImportError> {
     let log = log_dir(data);
     let log = log.is_dir().then(|| Reader::open(&log)).transpose()?;
@@ -196,7 +196,7 @@ pub(super) fn write_histories(
     mapping: &StepMapping,
     table: StepRows,
     rules: &Rules,
-    progress: Progress<'_>,
+    progress: ImportProgress<'_>,
 ) -> Result<ImportReport, ImportError> {
     let writer = WritableDirectory::open(data, master_key)?;
     let runtime = runtime()?;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::error::ImportError;
 use super::mapping::TicketMapping;
-use super::report::{ImportReport, Progress, Tally};
+use super::report::{ImportProgress, ImportReport, Tally};
 use super::ticket_row::{RowError, TicketRow, TicketRows};
 
 /// The namespace of ids of imported tickets and commands. Never changed: a second run would add everything again.
@@ -203,7 +203,7 @@ pub(super) fn write_tickets(
     mapping: &TicketMapping,
     table: TicketRows,
     rules: &Rules,
-    progress: Progress<'_>,
+    progress: ImportProgress<'_>,
 ) -> Result<ImportReport, ImportError> {
     let writer = WritableDirectory::open(data, master_key)?;
     let runtime = runtime()?;

@@ -9,7 +9,7 @@ use duban::tamper::{self, Plan};
 use duban_engine::days::Days;
 use duban_engine::runner::{Bounds, Rules, Runner};
 use duban_engine::time::VirtualClock;
-use duban_history::proof::check::Checked;
+use duban_history::proof::check_export::CheckedExport;
 use duban_history::proof::{check_export, export_ticket};
 use duban_log::disk::sim::Dice;
 use duban_log::{EventLog, Options, Reader, SegmentedLog};
@@ -199,7 +199,7 @@ fn altered(text: &str, dice: &mut Dice) -> (String, Option<u64>) {
 #[test]
 fn a_check_says_what_does_not_hold_of_a_file_that_is_none() {
     for text in ["", "{}", "[]", "{\"format\":\"duban ticket export v1\"}"] {
-        let Checked { ok, problems, .. } = check_export(text, &[]);
+        let CheckedExport { ok, problems, .. } = check_export(text, &[]);
         assert!(!ok && problems[0].reason.contains("no export of a ticket"), "{problems:?}");
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::trace::{About, Activity, Object, Origin, Trace, moment};
-use super::{Histories, WriteError, Written};
+use super::{ExportedHistories, Histories, WriteError};
 
 /// From when on an attribute holds that never changes.
 const ALWAYS: &str = "1970-01-01T00:00:00+00:00";
@@ -144,8 +144,11 @@ impl<'o, W: Write> List<'o, W> {
 }
 
 /// Writes all histories, their events and what these are about.
-pub(super) fn write(out: &mut impl Write, histories: &Histories<'_>) -> Result<Written, WriteError> {
-    let mut written = Written::default();
+pub(super) fn write(
+    out: &mut impl Write,
+    histories: &Histories<'_>,
+) -> Result<ExportedHistories, WriteError> {
+    let mut written = ExportedHistories::default();
     let (mut event_types, mut object_types) = (Types::new(), Types::new());
     out.write_all(b"{")?;
     let mut events = List::begin(out, "events")?;

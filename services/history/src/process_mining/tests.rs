@@ -23,7 +23,7 @@ use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Format, Selection, Written};
+use super::{ExportFormat, ExportedHistories, HistorySelection};
 
 /// Everything that breaks a writer that is not careful.
 const HOSTILE: &str = "\"/></event></trace>]]><!-- & &amp; '<x>' -->\r\n\t\u{0}\u{1}\u{fffe}\u{2028}𠮷";
@@ -117,10 +117,10 @@ fn log(dir: &Path) -> BTreeMap<String, u64> {
     lengths
 }
 
-fn export(dir: &Path, format: Format, selection: Selection) -> (Written, String) {
+fn export(dir: &Path, format: ExportFormat, selection: HistorySelection) -> (ExportedHistories, String) {
     let out = dir.join("out");
     let reader = Reader::open(&dir.join("log")).unwrap();
-    let written = super::export(&reader, &out, format, selection, &|_, _, _| ()).unwrap();
+    let written = super::export_histories(&reader, &out, format, selection, &|_, _, _| ()).unwrap();
     assert_eq!(written.bytes, std::fs::metadata(&out).unwrap().len());
     assert!(!dir.join("out.part").exists());
     (written, std::fs::read_to_string(&out).unwrap())
@@ -183,10 +183,10 @@ fn traces(text: &str) -> Vec<(Fields, Vec<Fields>)> {
 fn xes_read_back_has_every_history_and_every_event_at_its_moment_with_a_zone() {
     let dir = tempfile::tempdir().unwrap();
     let lengths = log(dir.path());
-    let (written, text) = export(dir.path(), Format::Xes, Selection::All);
+    let (written, text) = export(dir.path(), ExportFormat::Xes, HistorySelection::All);
     let events: u64 = lengths.values().sum();
     let cases = lengths.len() as u64;
-    assert_eq!(written, Written { bytes: text.len() as u64, cases, events, objects: None });
+    assert_eq!(written, ExportedHistories { bytes: text.len() as u64, cases, events, objects: None });
     let traces = traces(&text);
     let found: BTreeMap<String, u64> =
         traces.iter().map(|(trace, events)| (trace["stream"].1.clone(), events.len() as u64)).collect();
@@ -216,7 +216,7 @@ fn xes_read_back_has_every_history_and_every_event_at_its_moment_with_a_zone() {
 fn hostile_texts_stay_in_their_attributes() {
     let dir = tempfile::tempdir().unwrap();
     log(dir.path());
-    let (_, text) = export(dir.path(), Format::Xes, Selection::Imported);
+    let (_, text) = export(dir.path(), ExportFormat::Xes, HistorySelection::Imported);
     let traces = traces(&text);
     let [(first, events), (second, _)] = &traces[..] else { panic!("{} traces", traces.len()) };
     let value = |fields: &Fields, key: &str| fields[key].1.clone();
@@ -240,7 +240,7 @@ fn hostile_texts_stay_in_their_attributes() {
 fn ocel_read_back_names_only_objects_types_and_attributes_that_it_declares() {
     let dir = tempfile::tempdir().unwrap();
     let lengths = log(dir.path());
-    let (written, text) = export(dir.path(), Format::Ocel, Selection::All);
+    let (written, text) = export(dir.path(), ExportFormat::Ocel, HistorySelection::All);
     let read: Value = serde_json::from_str(&text).unwrap();
     let list = |value: &Value, name: &str| value[name].as_array().unwrap().clone();
     let text_of = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
@@ -294,14 +294,14 @@ fn sealed_texts_stay_out_and_streams_are_chosen_by_where_they_come_from() {
     let dir = tempfile::tempdir().unwrap();
     let lengths = log(dir.path());
     let foreign = |stream: &&String| stream.starts_with("imported-");
-    for format in [Format::Xes, Format::Ocel] {
-        let (all, text) = export(dir.path(), format, Selection::All);
+    for format in [ExportFormat::Xes, ExportFormat::Ocel] {
+        let (all, text) = export(dir.path(), format, HistorySelection::All);
         // Words that only sealed texts hold: of names, addresses, descriptions and reports.
         for words in ["人民路", "光猫红灯", "交接箱", "建国", "秀英", "退费"] {
             assert!(!text.contains(words), "{words} got out");
         }
-        let ours = export(dir.path(), format, Selection::Ours).0;
-        let imported = export(dir.path(), format, Selection::Imported).0;
+        let ours = export(dir.path(), format, HistorySelection::Ours).0;
+        let imported = export(dir.path(), format, HistorySelection::Imported).0;
         assert_eq!(imported.cases, lengths.keys().filter(foreign).count() as u64);
         assert_eq!((ours.cases + imported.cases, ours.events + imported.events), (all.cases, all.events));
     }

@@ -50,7 +50,7 @@ pub(super) struct About {
     pub(super) qualifier: &'static str,
 }
 
-/// What events may be about, beside their history.
+/// What events may be about, part their history.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
     /// An order of the ticket.

@@ -7,7 +7,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, Event as Xml};
 
 use super::trace::{Activity, Origin, Trace, moment};
-use super::{Histories, WriteError, Written};
+use super::{ExportedHistories, Histories, WriteError};
 
 /// What kinds of attributes there are beyond the standard's own: name, prefix, where it is described.
 const EXTENSIONS: [(&str, &str); 5] = [
@@ -19,8 +19,11 @@ const EXTENSIONS: [(&str, &str); 5] = [
 ];
 
 /// Writes all histories, a trace each.
-pub(super) fn write(out: &mut impl Write, histories: &Histories<'_>) -> Result<Written, WriteError> {
-    let mut written = Written::default();
+pub(super) fn write(
+    out: &mut impl Write,
+    histories: &Histories<'_>,
+) -> Result<ExportedHistories, WriteError> {
+    let mut written = ExportedHistories::default();
     let mut xml = Writer::new_with_indent(out, b' ', 0);
     head(&mut xml)?;
     histories.each("export", |trace| {

@@ -47,8 +47,8 @@ pub enum AuditPhase {
 /// How far an audit is: in which part, done, and in all.
 pub type AuditProgress<'a> = &'a (dyn Fn(AuditPhase, u64, u64) + Sync);
 
-/// Events between two words about progress.
-const EVENTS_PER_WORD: u64 = 16_384;
+/// Events between two reports of progress.
+const EVENTS_PER_REPORT: u64 = 16_384;
 
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn audit_directory(
     let sound = report.damage.as_ref().map_or(report.head.size, |damage| damage.position.get());
     let mut days = DayHeads { keys, ..DayHeads::default() };
     let read = scan_sound(&**disk, sound, |view, place| {
-        days.look(view, place);
+        days.check_view(view, place);
         Ok::<_, Error>(ControlFlow::Continue(()))
     })?;
     let HeadClaims { claims, problems, bad_day, last, count } = head_claims(days, kept, keys);
@@ -206,12 +206,19 @@ impl<'k> DayHeads<'k> {
         Self { keys, ..Self::default() }
     }
 
-    fn look(&mut self, view: &View<'_>, place: Place) {
-        self.look_at(view.stream, view.kind, view.payload, view.position.get(), place);
+    fn check_view(&mut self, view: &View<'_>, place: Place) {
+        self.check_event(view.stream, view.kind, view.payload, view.position.get(), place);
     }
 
     /// Looks at an event before which so many others lie.
-    pub(super) fn look_at(&mut self, stream: &str, kind: &str, payload: &[u8], position: u64, place: Place) {
+    pub(super) fn check_event(
+        &mut self,
+        stream: &str,
+        kind: &str,
+        payload: &[u8],
+        position: u64,
+        place: Place,
+    ) {
         if stream != office::STREAM || kind != types::OFFICE_DAY_CLOSED {
             return;
         }
@@ -270,7 +277,7 @@ fn compare(
         if view.position.get() == against.proven {
             against.start = Some(place);
         }
-        if view.position.get().is_multiple_of(EVENTS_PER_WORD) {
+        if view.position.get().is_multiple_of(EVENTS_PER_REPORT) {
             progress(AuditPhase::Heads, view.position.get(), last.size);
         }
         let leaf = view.leaf_hash();

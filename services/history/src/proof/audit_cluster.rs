@@ -55,7 +55,7 @@ pub async fn audit_cluster(
             }
             last_of.insert(event.stream.clone(), event.revision);
             let place = Place { segment: 0, offset: position };
-            days.look_at(event.stream.as_str(), &event.kind, &event.payload, number, place);
+            days.check_event(event.stream.as_str(), &event.kind, &event.payload, number, place);
             let hash = leaf_hash(&event);
             frontier.push(hash);
             bytes += (event.payload.len() + event.metadata.len()) as u64;

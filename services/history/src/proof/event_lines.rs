@@ -17,8 +17,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use duban_aggregates::ids::CommandId;
-use duban_aggregates::ticket::stream_event_id;
+use duban_aggregates::ids::{CommandId, stream_event_id};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 

@@ -51,7 +51,7 @@ pub enum ExportError {
 
 /// What was exported.
 #[derive(Clone, Debug)]
-pub struct Exported {
+pub struct ExportedTicket {
     /// The file.
     pub text: String,
     /// The head by which it is proven.
@@ -66,7 +66,11 @@ pub struct Exported {
 ///
 /// # Errors
 /// [`ExportError`].
-pub fn export_ticket(reader: &Reader, id: Uuid, progress: impl Fn(u64)) -> Result<Exported, ExportError> {
+pub fn export_ticket(
+    reader: &Reader,
+    id: Uuid,
+    progress: impl Fn(u64),
+) -> Result<ExportedTicket, ExportError> {
     let (stream, all) = ticket_events(reader, id)?.ok_or(ExportError::NoTicket(id))?;
     let signed = last_head(reader)?.ok_or(ExportError::NoHead(id))?;
     let size = signed.head.size;
@@ -100,7 +104,7 @@ pub fn export_ticket(reader: &Reader, id: Uuid, progress: impl Fn(u64)) -> Resul
     };
     let count = events.len() as u64;
     let later = all.len() as u64 - count;
-    Ok(Exported { text: export.render(&lines), head: export.head, events: count, later })
+    Ok(ExportedTicket { text: export.render(&lines), head: export.head, events: count, later })
 }
 
 /// An event's canonical JSON, of which its leaf follows.

@@ -8,7 +8,7 @@ use super::state::CustodyStretch;
 /// Cells of a bar, at the most.
 const CELLS: u64 = 60;
 
-/// Rows of a bar, the longest name first told.
+/// Rows of a bar, the longest name first shown.
 const NAME: usize = 20;
 
 /// The lines of the bar; none where nobody has had it.
@@ -96,8 +96,8 @@ impl Axis {
 
     /// The two ends of the bar, above it.
     fn ends(&self) -> String {
-        let told = |second| Timestamp::from_second(second).map_or_else(|_| String::new(), local);
-        format!("{} … {}", told(self.from), told(self.until))
+        let label = |second| Timestamp::from_second(second).map_or_else(|_| String::new(), local);
+        format!("{} … {}", label(self.from), label(self.until))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::AnswerError;
+use super::UnreadableAnswer;
 use super::state::moments;
 
 /// What led to an event.
@@ -61,7 +61,7 @@ impl EventEntry {
 pub(super) fn entries(
     events: Vec<api::HistoryEvent>,
     known: &[(Uuid, u64)],
-) -> Result<Vec<EventEntry>, AnswerError> {
+) -> Result<Vec<EventEntry>, UnreadableAnswer> {
     let mut entries = events.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     for entry in &mut entries {
         let caused_by = entry.cause.event;
@@ -76,27 +76,27 @@ const ENVELOPE_FIELDS: [&str; 9] =
     ["id", "stream", "revision", "position", "type", "occurredAt", "recordedAt", "metadata", "tags"];
 
 /// Reads an event of an answer.
-fn entry(from: api::HistoryEvent) -> Result<EventEntry, AnswerError> {
-    let event = from.event.ok_or(AnswerError("an event is missing"))?;
-    let (occurred_at, recorded_at) = moments(&event).ok_or(AnswerError("an event has no moments"))?;
+fn entry(from: api::HistoryEvent) -> Result<EventEntry, UnreadableAnswer> {
+    let event = from.event.ok_or(UnreadableAnswer("an event is missing"))?;
+    let (occurred_at, recorded_at) = moments(&event).ok_or(UnreadableAnswer("an event has no moments"))?;
     let json = duban_codec::to_json(&event).ok().and_then(|json| serde_json::from_str(&json).ok());
-    let mut json: Value = json.ok_or(AnswerError("an event is no event of this version"))?;
+    let mut json: Value = json.ok_or(UnreadableAnswer("an event is no event of this version"))?;
     if let Some(payload) = payload_mut(&mut json) {
         for text in &from.texts {
             put(payload, &text.path, text.text.as_deref());
         }
     }
     null_sealed(&mut json);
-    let metadata = event.metadata.ok_or(AnswerError("an event has no metadata"))?;
+    let metadata = event.metadata.ok_or(UnreadableAnswer("an event has no metadata"))?;
     let uuid = |bytes: &[u8]| Uuid::from_slice(bytes).ok();
     let cause = Cause {
-        command: uuid(&metadata.command_id).ok_or(AnswerError("an event has no command"))?,
+        command: uuid(&metadata.command_id).ok_or(UnreadableAnswer("an event has no command"))?,
         event: metadata.causation.as_deref().and_then(uuid),
         revision: None,
         correlation: metadata.correlation.as_deref().and_then(uuid),
     };
     Ok(EventEntry {
-        id: event.id.parse().map_err(|_| AnswerError("an event has no id"))?,
+        id: event.id.parse().map_err(|_| UnreadableAnswer("an event has no id"))?,
         revision: event.revision,
         position: event.position,
         occurred_at,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::AnswerError;
+use super::UnreadableAnswer;
 use super::event::{EventEntry, entries};
 use super::lines::local;
 use super::state::{Clock, lower, moment};
@@ -23,7 +23,7 @@ pub(super) struct Explained {
 }
 
 impl Explained {
-    pub(super) fn read(mut answer: Explanation, known: &[(Uuid, u64)]) -> Result<Self, AnswerError> {
+    pub(super) fn read(mut answer: Explanation, known: &[(Uuid, u64)]) -> Result<Self, UnreadableAnswer> {
         let events = match &mut answer {
             Explanation::Clock(clock) => std::mem::take(&mut clock.events),
             Explanation::Verdict(verdict) => std::mem::take(&mut verdict.events),
@@ -134,7 +134,7 @@ pub(super) fn lines(explained: &Explained) -> Vec<String> {
     lines
 }
 
-fn told(at: Option<&prost_types::Timestamp>) -> String {
+fn or_unknown(at: Option<&prost_types::Timestamp>) -> String {
     moment(at).map_or_else(|| "unknown".to_owned(), local)
 }
 
@@ -154,17 +154,18 @@ fn clock_lines(explained: &Explained, of: &api::ExplainClockResponse) -> Vec<Str
         format!("  warns after   {} %", of.warn_percent),
     ];
     lines.extend(view.article.iter().map(|article| format!("  article       {article}")));
-    lines.push(format!("  counts from   {}", told(view.started_at.as_ref())));
+    lines.push(format!("  counts from   {}", or_unknown(view.started_at.as_ref())));
     for step in &of.steps {
         let cause = step.cause.as_deref().map_or_else(
             || "its time had come".to_owned(),
             |cause| format!("because of {}", explained.named(cause)),
         );
-        let (due, again) = (told(step.due.as_ref()), told(step.recomputed_due.as_ref()));
+        let (due, again) = (or_unknown(step.due.as_ref()), or_unknown(step.recomputed_due.as_ref()));
         lines.push(format!("  {}: {cause}; due {due}, recomputed {again}", explained.named(&step.event)));
     }
     let recomputed = lower(of.recomputed().as_str_name(), "CLOCK_STATUS_").replace('_', " ");
-    let at = of.recomputed_met_at.as_ref().map_or_else(String::new, |at| format!(" {}", told(Some(at))));
+    let at =
+        of.recomputed_met_at.as_ref().map_or_else(String::new, |at| format!(" {}", or_unknown(Some(at))));
     let by = of.decided_by.as_deref().map_or_else(|| "time".to_owned(), |event| explained.named(event));
     lines.push(format!("  recomputed    {recomputed}{at}, decided by {by}"));
     lines
@@ -224,14 +225,14 @@ pub(super) fn difference_json(answer: &api::DiffTicketResponse) -> Value {
 }
 
 pub(super) fn difference_lines(answer: &api::DiffTicketResponse) -> Vec<String> {
-    let told = |point: Option<&api::Point>| {
+    let end = |point: Option<&api::Point>| {
         point.map_or_else(
             || "before the intake".to_owned(),
-            |point| format!("revision {}, {}", point.revision, told(point.as_of.as_ref())),
+            |point| format!("revision {}, {}", point.revision, or_unknown(point.as_of.as_ref())),
         )
     };
     let mut lines =
-        vec![format!("from {}", told(answer.from.as_ref())), format!("to   {}", told(answer.to.as_ref()))];
+        vec![format!("from {}", end(answer.from.as_ref())), format!("to   {}", end(answer.to.as_ref()))];
     if answer.changes.is_empty() {
         lines.push("nothing differs".to_owned());
     }

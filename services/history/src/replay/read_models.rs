@@ -17,8 +17,8 @@ use duban_proto::api::v1 as api;
 use serde::Serialize;
 
 use super::{Differences, ReplayError};
-use crate::read_only_log::{ReadEvents, ReadOnlyLog};
-use crate::ticket_summary::summary;
+use crate::read_only_log::{OnEventsRead, ReadOnlyLog};
+use crate::ticket_summary::ticket_summary;
 
 /// The names of all read models.
 pub const READ_MODELS: [&str; 3] = [TicketFold::NAME, CustomerFold::NAME, ConformanceFold::NAME];
@@ -65,7 +65,7 @@ pub async fn compare_on_disk(
     reader: &Arc<Reader>,
     differences: &mut Differences,
     progress: &(dyn Fn(&'static str, u64, u64) + Sync),
-    read: ReadEvents,
+    read: OnEventsRead,
 ) -> Result<Vec<ReadModel>, ReplayError> {
     let log = ReadOnlyLog::new(Arc::clone(reader), read);
     let tickets = || TicketFold::new(Arc::clone(&policy), Arc::clone(&calendar));
@@ -126,7 +126,7 @@ pub fn compare_with_lists(
             None => differences.add(format!("ticket {id}: the server's list does not have it")),
             Some(theirs) => {
                 let row = ours.get(id)?;
-                let same = row.as_ref().map(summary).filter(|row| row.revision >= theirs.revision);
+                let same = row.as_ref().map(ticket_summary).filter(|row| row.revision >= theirs.revision);
                 let ours = match same {
                     Some(row) => Some(row),
                     None => as_of(&reopen()?, id, theirs.revision)?,
@@ -177,5 +177,5 @@ fn as_of(reader: &Reader, id: TicketId, revision: u64) -> Result<Option<api::Tic
             }
         }
     }
-    Ok(folded.map(|ticket| summary(&Row::of(&ticket, Kept::NEW, None))))
+    Ok(folded.map(|ticket| ticket_summary(&Row::of(&ticket, Kept::NEW, None))))
 }

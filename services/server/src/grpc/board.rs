@@ -15,7 +15,7 @@ use super::page::{At, digest, foreign, page_size, read_token, token};
 use super::read::{Field, unit};
 use crate::access::{Grant, Scope};
 use duban_history::folded_ticket::order_status;
-use duban_history::ticket_summary::summary;
+use duban_history::ticket_summary::ticket_summary;
 
 /// Entries on a page where the caller says nothing, and at the most.
 const ITEMS_DEFAULT: u32 = 50;
@@ -146,7 +146,7 @@ fn item(work: &Work) -> api::WorkItem {
         issued_at: order.issued_at.put(),
         due: order.due.put(),
     };
-    api::WorkItem { ticket: Some(summary(&work.row)), order: work.order.as_ref().map(order) }
+    api::WorkItem { ticket: Some(ticket_summary(&work.row)), order: work.order.as_ref().map(order) }
 }
 
 fn of_customer(row: &Row, earlier: &[Row]) -> api::CustomerTicket {
@@ -157,7 +157,7 @@ fn of_customer(row: &Row, earlier: &[Row]) -> api::CustomerTicket {
             && row.taken_in_at.duration_since(since) <= REPEATS_WITHIN
     };
     api::CustomerTicket {
-        ticket: Some(summary(row)),
+        ticket: Some(ticket_summary(row)),
         repeats: earlier.iter().rev().find(same).map(|before| before.ticket.to_string()),
         reopened: row.reopened,
     }

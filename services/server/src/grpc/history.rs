@@ -11,7 +11,7 @@ use duban_engine::runner::RunError;
 use duban_history::as_of::AsOf;
 use duban_history::difference::difference;
 use duban_history::explanation::{explain_clock, explain_verdict};
-use duban_history::opener::Opener;
+use duban_history::text_opener::TextOpener;
 use duban_log::{Direction, Recorded};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::history_service_server::HistoryService;
@@ -178,7 +178,7 @@ fn as_of(name: &'static str, from: &api::Moment) -> Field<AsOf> {
 
 impl Api {
     /// All events of a ticket, and what opens their texts.
-    async fn whole(&self, grant: &Grant, ticket: TicketId) -> Result<(Vec<Recorded>, Opener), RunError> {
+    async fn whole(&self, grant: &Grant, ticket: TicketId) -> Result<(Vec<Recorded>, TextOpener), RunError> {
         let stream = self.runner.locate(ticket).await?.ok_or_else(unknown)?;
         let mut events = Vec::new();
         loop {
@@ -199,18 +199,18 @@ impl Api {
     }
 
     /// Opens a ticket's texts as it stands now: whoever works on it may read what was written before.
-    async fn opener_of(&self, grant: &Grant, ticket: TicketId) -> Result<Opener, RunError> {
+    async fn opener_of(&self, grant: &Grant, ticket: TicketId) -> Result<TextOpener, RunError> {
         let opener = |seen: Option<&Ticket>| seen.map(|seen| self.opener(grant, seen));
         self.runner.view(ticket.0, opener).await?.ok_or_else(unknown)
     }
 
     /// Opens texts for those who may read them; a unit's member reads those of tickets that its unit works on.
-    fn opener(&self, grant: &Grant, ticket: &Ticket) -> Opener {
+    fn opener(&self, grant: &Grant, ticket: &Ticket) -> TextOpener {
         let theirs = match grant.scope {
             Scope::Any => true,
             Scope::OwnUnit => works_on(ticket, &grant.actor.unit),
         };
         let may = theirs && reads_personal_data(grant.actor.role);
-        Opener::new(Some(self.sealer.clone()), may)
+        TextOpener::new(Some(self.sealer.clone()), may)
     }
 }

@@ -17,7 +17,7 @@ use crate::grpc::command::{Api, uuid};
 use crate::grpc::error::{informed, refused, stopped};
 use crate::grpc::page::{At, digest, foreign, page_size, read_token, token};
 use crate::grpc::read::{Field, moment, read, take};
-use duban_history::ticket_summary::{state, summary};
+use duban_history::ticket_summary::{ticket_state, ticket_summary};
 
 /// Tickets on a page where the caller says nothing, and at the most.
 const TICKETS_DEFAULT: u32 = 50;
@@ -53,7 +53,7 @@ impl Api {
         let total =
             asked.with_total.then(|| self.tickets.count(&query, &wants)).transpose().map_err(stopped)?;
         Ok(api::ListTicketsResponse {
-            tickets: listed.rows.iter().map(summary).collect(),
+            tickets: listed.rows.iter().map(ticket_summary).collect(),
             next_page_token: listed.next.map(|place| tickets_token(digest, place)).unwrap_or_default(),
             total,
         })
@@ -165,7 +165,7 @@ impl Wanted {
     fn wants_how_it_stands(&self, row: &Row) -> bool {
         let Self { filter, .. } = self;
         let unit = |unit: &String| row.units.iter().any(|its| its.as_str() == unit);
-        any(&filter.states, &i32::from(state(row.ended.as_ref())))
+        any(&filter.states, &i32::from(ticket_state(row.ended.as_ref())))
             && any(&self.stages, &row.stage)
             && filter.holder.as_ref().is_none_or(|holder| *holder == row.holder)
             && filter.unit.as_ref().is_none_or(unit)

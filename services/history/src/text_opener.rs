@@ -18,12 +18,12 @@ const SEALED: &str = "duban.event.v1.Sealed";
 
 /// Opens texts, or leaves all of them shut.
 #[derive(Debug)]
-pub struct Opener {
+pub struct TextOpener {
     sealer: Option<Sealer>,
     may: bool,
 }
 
-impl Opener {
+impl TextOpener {
     /// Opens with these keys for whoever may read; without keys every text stays shut.
     #[must_use]
     pub fn new(sealer: Option<Sealer>, may: bool) -> Self {

@@ -16,7 +16,7 @@ use super::signed_head::{SignedHeadJson, signed_by};
 
 /// Something in a file that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct ExportProblem {
     /// The event that it is about, by its revision, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<u64>,
@@ -26,7 +26,7 @@ pub struct Problem {
 
 /// What a check came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
+pub struct CheckedExport {
     /// Every event is unaltered and none is left out.
     pub ok: bool,
     /// The ticket.
@@ -41,7 +41,7 @@ pub struct Checked {
     pub certified: bool,
     /// What does not hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ExportProblem>,
     /// The events in canonical JSON, as far as they can be read.
     #[serde(skip)]
     pub canonical: Vec<String>,
@@ -49,19 +49,19 @@ pub struct Checked {
 
 /// Checks a file: the head's signature, every event's place under it, that none is left out, and that nothing else was said.
 #[must_use]
-pub fn check_export(text: &str, keys: &[PublicKey]) -> Checked {
+pub fn check_export(text: &str, keys: &[PublicKey]) -> CheckedExport {
     let export: ExportFile = match serde_json::from_str(text) {
         Ok(export) => export,
         Err(error) => {
             let reason = format!("the file is no export of a ticket: {error}");
-            let problems = vec![Problem { event: None, reason }];
-            return Checked { problems, ..Checked::default() };
+            let problems = vec![ExportProblem { event: None, reason }];
+            return CheckedExport { problems, ..CheckedExport::default() };
         }
     };
     let mut check = ExportCheck { export: &export, problems: Vec::new() };
     let canonical = check.all(text, keys);
     let problems = check.problems;
-    Checked {
+    CheckedExport {
         ok: problems.is_empty(),
         ticket: Some(export.ticket.to_string()),
         events: export.events.len() as u64,
@@ -83,12 +83,12 @@ struct CheckedEvent {
 
 struct ExportCheck<'e> {
     export: &'e ExportFile,
-    problems: Vec<Problem>,
+    problems: Vec<ExportProblem>,
 }
 
 impl ExportCheck<'_> {
     fn wrong(&mut self, event: Option<u64>, reason: impl Into<String>) {
-        self.problems.push(Problem { event, reason: reason.into() });
+        self.problems.push(ExportProblem { event, reason: reason.into() });
     }
 
     fn all(&mut self, text: &str, keys: &[PublicKey]) -> Vec<String> {

@@ -11,16 +11,16 @@ const OFFICE: Offset = Offset::constant(8);
 /// One sentence a change, in the order in which people ask: where the ticket stands and who has it, then orders, clocks, gates,
 /// verdicts, money, and the rest. `before` is empty where nothing had happened.
 pub(super) fn changes(before: &api::Ticket, after: &api::Ticket) -> Vec<String> {
-    let mut said = Vec::new();
-    standing(before, after, &mut said);
-    orders(before, after, &mut said);
-    clocks(before, after, &mut said);
-    gates(before, after, &mut said);
-    judged(before, after, &mut said);
-    owed(before, after, &mut said);
-    rest(before, after, &mut said);
-    custody(before, after, &mut said);
-    said
+    let mut words = Vec::new();
+    summary(before, after, &mut words);
+    orders(before, after, &mut words);
+    clocks(before, after, &mut words);
+    gates(before, after, &mut words);
+    verdicts(before, after, &mut words);
+    receipts_and_dues(before, after, &mut words);
+    other_facts(before, after, &mut words);
+    custody(before, after, &mut words);
+    words
 }
 
 /// `ORDER_STATUS_RETURN_ASKED` as `return asked`.
@@ -44,18 +44,18 @@ fn yuan(fen: u64) -> String {
     format!("{}.{:02} yuan", fen / 100, fen % 100)
 }
 
-fn standing(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn summary(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     let (Some(now), then) = (&after.summary, before.summary.as_ref()) else { return };
     let Some(then) = then else {
         let kind = word(now.kind().as_str_name(), "TICKET_KIND_");
-        said.push(format!("the {kind} was taken in {}", local(now.taken_in_at.as_ref())));
+        words.push(format!("the {kind} was taken in {}", local(now.taken_in_at.as_ref())));
         let stage = word(now.stage().as_str_name(), "STAGE_");
-        said.push(format!("it is at {stage}, round {}, with {}", now.round, now.holder));
+        words.push(format!("it is at {stage}, round {}, with {}", now.round, now.holder));
         return;
     };
     let mut moved = |what: &str, then: String, now: String| {
         if then != now {
-            said.push(format!("{what}: {then} → {now}"));
+            words.push(format!("{what}: {then} → {now}"));
         }
     };
     let state = |row: &api::TicketSummary| word(row.state().as_str_name(), "TICKET_STATE_");
@@ -83,24 +83,24 @@ fn standing(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
     moved("answer of the round", answer(before), answer(after));
 }
 
-fn orders(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn orders(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     for order in &after.orders {
         let number = order.order;
         let status = word(order.status().as_str_name(), "ORDER_STATUS_");
         let part = word(order.part().as_str_name(), "ORDER_PART_");
         match before.orders.iter().find(|known| known.order == number) {
-            None => said.push(format!("order {number} ({part}) to {}: issued, now {status}", order.unit)),
+            None => words.push(format!("order {number} ({part}) to {}: issued, now {status}", order.unit)),
             Some(known) => {
                 let was = word(known.status().as_str_name(), "ORDER_STATUS_");
                 if was != status {
-                    said.push(format!("order {number} ({part}) of {}: {was} → {status}", order.unit));
+                    words.push(format!("order {number} ({part}) of {}: {was} → {status}", order.unit));
                 }
                 if known.replies < order.replies {
-                    said.push(format!("order {number} was replied to"));
+                    words.push(format!("order {number} was replied to"));
                 }
                 if known.due != order.due && order.due.is_some() && known.due.is_some() {
                     let (was, now) = (local(known.due.as_ref()), local(order.due.as_ref()));
-                    said.push(format!("order {number} is due {now} instead of {was}"));
+                    words.push(format!("order {number} is due {now} instead of {was}"));
                 }
             }
         }
@@ -122,65 +122,65 @@ fn clock_name(clock: &api::ClockView) -> String {
     }
 }
 
-fn clocks(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn clocks(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     for clock in &after.clocks {
         let name = format!("clock {} ({})", clock.clock, clock_name(clock));
         let status = word(clock.status().as_str_name(), "CLOCK_STATUS_");
         match before.clocks.iter().find(|known| known.clock == clock.clock) {
             None => {
                 let due = local(clock.due.as_ref());
-                said.push(format!("{name} started, due {due}, now {status}"));
+                words.push(format!("{name} started, due {due}, now {status}"));
             }
             Some(known) => {
                 let was = word(known.status().as_str_name(), "CLOCK_STATUS_");
                 if was != status {
-                    said.push(format!("{name}: {was} → {status}"));
+                    words.push(format!("{name}: {was} → {status}"));
                 }
                 if known.due != clock.due {
                     let (was, now) = (local(known.due.as_ref()), local(clock.due.as_ref()));
-                    said.push(format!("{name} is due {now} instead of {was}"));
+                    words.push(format!("{name} is due {now} instead of {was}"));
                 }
                 if clock.warned && !known.warned {
-                    said.push(format!("{name} warned at {}", local(clock.warn_at.as_ref())));
+                    words.push(format!("{name} warned at {}", local(clock.warn_at.as_ref())));
                 }
             }
         }
     }
 }
 
-fn gates(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn gates(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     for gate in &after.gates {
         let name = word(gate.gate().as_str_name(), "GATE_");
         let known = before.gates.iter().find(|known| known.gate == gate.gate);
         match (known.is_some_and(|known| known.holds), gate.holds) {
-            (false, true) if gate.waived => said.push(format!("gate {name} is waived")),
-            (false, true) => said.push(format!("gate {name} holds")),
-            (true, false) => said.push(format!("gate {name} holds no more: {}", gate.missing.join("; "))),
+            (false, true) if gate.waived => words.push(format!("gate {name} is waived")),
+            (false, true) => words.push(format!("gate {name} holds")),
+            (true, false) => words.push(format!("gate {name} holds no more: {}", gate.missing.join("; "))),
             (false, false) | (true, true) => {}
         }
     }
 }
 
-fn judged(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn verdicts(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     for verdict in &after.verdicts {
         let name = format!("verdict {} on {}", verdict.verdict, verdict.unit);
         let status = word(verdict.status().as_str_name(), "VERDICT_STATUS_");
         match before.verdicts.iter().find(|known| known.verdict == verdict.verdict) {
             None if verdict.at_fault => {
                 let (points, money) = (verdict.points, yuan(verdict.penalty_fen));
-                said.push(format!(
+                words.push(format!(
                     "{name}: at fault by {}, {points} points, {money}, {status}",
                     verdict.rule
                 ));
             }
-            None => said.push(format!("{name}: not at fault, {status}")),
+            None => words.push(format!("{name}: not at fault, {status}")),
             Some(known) => {
                 let was = word(known.status().as_str_name(), "VERDICT_STATUS_");
                 if was != status {
-                    said.push(format!("{name}: {was} → {status}"));
+                    words.push(format!("{name}: {was} → {status}"));
                 }
                 if verdict.carried_out && !known.carried_out {
-                    said.push(format!("{name} is carried out"));
+                    words.push(format!("{name} is carried out"));
                 }
             }
         }
@@ -189,10 +189,10 @@ fn judged(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
         let name = format!("measure {} of {}", measure.measure, measure.owner);
         let known = before.measures.iter().find(|known| known.measure == measure.measure);
         if known.is_none() {
-            said.push(format!("{name} is planned for {}", measure.due_on));
+            words.push(format!("{name} is planned for {}", measure.due_on));
         }
         if measure.carried_out && !known.is_some_and(|known| known.carried_out) {
-            said.push(format!("{name} is carried out"));
+            words.push(format!("{name} is carried out"));
         }
     }
     for escalation in &after.escalations {
@@ -200,7 +200,7 @@ fn judged(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
         let status = word(escalation.status().as_str_name(), "ESCALATION_STATUS_");
         let known = before.escalations.iter().find(|known| known.escalation == escalation.escalation);
         if known.map(api::EscalationView::status) != Some(escalation.status()) {
-            said.push(format!(
+            words.push(format!(
                 "escalation {} ({rung}) on clock {}: {status}",
                 escalation.escalation, escalation.clock
             ));
@@ -208,14 +208,14 @@ fn judged(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
     }
 }
 
-fn owed(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn receipts_and_dues(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     for (index, request) in after.requests.iter().enumerate() {
         let body = request.request.as_ref().map_or_else(String::new, |request| {
             format!("{} {}", word(request.body().as_str_name(), "CHANNEL_"), request.number)
         });
         match (before.requests.get(index).is_some_and(|known| known.owed), request.owed) {
-            (false, true) => said.push(format!("a receipt is owed to {body}")),
-            (true, false) => said.push(format!("the receipt owed to {body} was given")),
+            (false, true) => words.push(format!("a receipt is owed to {body}")),
+            (true, false) => words.push(format!("the receipt owed to {body} was given")),
             (false, false) | (true, true) => {}
         }
     }
@@ -224,41 +224,41 @@ fn owed(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
         let name = format!("due {} ({reason}, {})", due.due, yuan(due.amount_fen));
         let known = before.dues.iter().find(|known| known.due == due.due);
         if known.is_none() {
-            said.push(format!("{name} is owed to the customer"));
+            words.push(format!("{name} is owed to the customer"));
         }
         if due.approved && !known.is_some_and(|known| known.approved) {
-            said.push(format!("{name} is approved"));
+            words.push(format!("{name} is approved"));
         }
         if due.settled && !known.is_some_and(|known| known.settled) {
-            said.push(format!("{name} has reached the customer"));
+            words.push(format!("{name} has reached the customer"));
         }
     }
 }
 
-fn rest(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn other_facts(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     for milestone in after.milestones.iter().skip(before.milestones.len()) {
         let name = word(milestone.milestone().as_str_name(), "MILESTONE_");
-        said.push(format!("milestone {name} was reached {}", local(milestone.reached_at.as_ref())));
+        words.push(format!("milestone {name} was reached {}", local(milestone.reached_at.as_ref())));
     }
     for appointment in &after.appointments {
         let known = before.appointments.iter().find(|known| known.appointment == appointment.appointment);
         let outcome = word(appointment.outcome().as_str_name(), "APPOINTMENT_OUTCOME_");
         let slot = local(appointment.from.as_ref());
         if known.is_none() {
-            said.push(format!("appointment {} was made for {slot}", appointment.appointment));
+            words.push(format!("appointment {} was made for {slot}", appointment.appointment));
         }
         if known.map(api::AppointmentView::outcome).unwrap_or_default() != appointment.outcome() {
-            said.push(format!("appointment {}: {outcome}", appointment.appointment));
+            words.push(format!("appointment {}: {outcome}", appointment.appointment));
         }
     }
     if after.service_up_at != before.service_up_at {
         match &after.service_up_at {
-            Some(up) => said.push(format!("service has been up since {}", local(Some(up)))),
-            None => said.push("service is not proved up any more".to_owned()),
+            Some(up) => words.push(format!("service has been up since {}", local(Some(up)))),
+            None => words.push("service is not proved up any more".to_owned()),
         }
     }
     if after.last_test_passed != before.last_test_passed {
-        said.push(match after.last_test_passed {
+        words.push(match after.last_test_passed {
             Some(true) => "the last line test passed".to_owned(),
             Some(false) => "the last line test failed".to_owned(),
             None => "no line test counts any more".to_owned(),
@@ -270,28 +270,28 @@ fn rest(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
         ("reopenings", before.reopened, after.reopened),
     ] {
         if then != now {
-            said.push(format!("{what}: {then} → {now}"));
+            words.push(format!("{what}: {then} → {now}"));
         }
     }
     match (&before.open_finding, &after.open_finding) {
         (then, Some(finding)) if then.as_ref() != Some(finding) => {
-            said.push(format!("an auditor's finding is open: event {finding}"));
+            words.push(format!("an auditor's finding is open: event {finding}"));
         }
-        (Some(_), None) => said.push("the auditor's finding is answered by a reopening".to_owned()),
+        (Some(_), None) => words.push("the auditor's finding is answered by a reopening".to_owned()),
         _ => {}
     }
     match (&before.certificate, &after.certificate) {
-        (None, Some(_)) => said.push("a certificate is in force".to_owned()),
-        (Some(_), None) => said.push("the certificate is in force no more".to_owned()),
+        (None, Some(_)) => words.push("a certificate is in force".to_owned()),
+        (Some(_), None) => words.push("the certificate is in force no more".to_owned()),
         _ => {}
     }
     for named in after.involved.iter().filter(|unit| !before.involved.contains(unit)) {
-        said.push(format!("{named} is involved"));
+        words.push(format!("{named} is involved"));
     }
 }
 
 /// How much longer each holder had it.
-fn custody(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
+fn custody(before: &api::Ticket, after: &api::Ticket, words: &mut Vec<String>) {
     let sums = |ticket: &api::Ticket| {
         let mut sums = std::collections::BTreeMap::new();
         for stretch in ticket.custody.iter().filter(|stretch| stretch.holder != "nobody") {
@@ -303,7 +303,7 @@ fn custody(before: &api::Ticket, after: &api::Ticket, said: &mut Vec<String>) {
     for (holder, seconds) in sums(after) {
         let more = seconds.saturating_sub(then.get(&holder).copied().unwrap_or(0));
         if more > 0 {
-            said.push(format!("{holder} had it for {more} s more"));
+            words.push(format!("{holder} had it for {more} s more"));
         }
     }
 }
