@@ -5,6 +5,7 @@ mod compare;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,9 @@ pub enum Stopped {
     /// Its table cannot be read or written.
     #[error("the read model `{0}` stopped: {1}")]
     Table(&'static str, TableError),
+    /// Folding panicked; what is on disk is whole, and the next start goes on from there.
+    #[error("the read model `{0}` stopped: it panicked, and goes on after a restart of the server")]
+    Panicked(&'static str),
     /// It did not get there in time.
     #[error("the read model `{0}` has not reached position {1} in time")]
     Behind(&'static str, Position),
@@ -144,6 +148,8 @@ pub struct Projection<F> {
     pub(crate) table: Arc<Table>,
     reached: watch::Sender<Option<Position>>,
     stopped: RwLock<Option<Stopped>>,
+    /// Events are being folded. Found so by whoever begins to fold, a panic came between: rows may be changed by half an event.
+    folding: AtomicBool,
     rebuilt: Option<String>,
 }
 
@@ -235,20 +241,37 @@ impl<F: Fold> Projection<F> {
 
     fn over(fold: F, table: Table, reached: Option<Position>, rebuilt: Option<String>) -> Self {
         let (reached, stopped) = (watch::Sender::new(reached), RwLock::new(None));
-        Self { fold, table: Arc::new(table), reached, stopped, rebuilt }
+        Self { fold, table: Arc::new(table), reached, stopped, folding: AtomicBool::new(false), rebuilt }
     }
 
     /// Follows the log until it is closed, then writes what is left. A poisoned event stops this projection alone, and is
     /// named.
     pub async fn follow(&self, log: Arc<dyn EventLog>) {
-        let ended = self.run(&*log).await;
-        let left = self.write_rest().await;
-        if let Err(stopped) = ended.and(left) {
+        if let Err(stopped) = self.follow_until_stopped(log).await {
             tracing::error!(projection = F::NAME, %stopped, "a read model is frozen; writes go on");
-            *self.stopped.write() = Some(stopped);
+        }
+    }
+
+    /// The same; says why it stopped, and goes on where it was when it is called again. Reads that need what it has not taken in are
+    /// refused until then.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn follow_until_stopped(&self, log: Arc<dyn EventLog>) -> Result<(), Stopped> {
+        let ended = if self.folding.load(Ordering::Acquire) {
+            // Nothing of it may reach the disk.
+            Err(Stopped::Panicked(F::NAME))
+        } else {
+            let ended = self.run(&*log).await;
+            let left = self.write_rest().await;
+            ended.and(left)
+        };
+        if let Err(stopped) = &ended {
+            *self.stopped.write() = Some(stopped.clone());
             // Whoever waits is told now and not when its patience ends.
             self.reached.send_modify(|_| {});
         }
+        ended
     }
 
     async fn run(&self, log: &dyn EventLog) -> Result<(), Stopped> {
@@ -281,6 +304,7 @@ impl<F: Fold> Projection<F> {
                     made_room.map_err(|error| Stopped::Table(F::NAME, error))?;
                 }
                 Delivery::CaughtUp(position) => {
+                    self.goes_on();
                     self.reached.send_replace(position);
                 }
                 Delivery::Checkpoint(position) => {
@@ -292,11 +316,22 @@ impl<F: Fold> Projection<F> {
     }
 
     async fn take(&self, log: &dyn EventLog, events: &[Recorded]) -> Result<(), Stopped> {
+        self.folding.store(true, Ordering::Release);
         let Taken { events: taken, error } = self.fold.take(&self.table, log, events).await;
+        self.folding.store(false, Ordering::Release);
         if let Some(last) = events[..taken].last() {
+            self.goes_on();
             self.reached.send_replace(Some(last.position));
         }
         error.map_or(Ok(()), |error| Err(error.stopped(F::NAME)))
+    }
+
+    /// What stopped it is over.
+    fn goes_on(&self) {
+        if self.stopped.read().is_some() {
+            tracing::info!(projection = F::NAME, "a read model that had stopped goes on");
+            *self.stopped.write() = None;
+        }
     }
 
     /// What the next start begins with.

@@ -105,11 +105,12 @@ impl Inside {
         let config =
             Config::resolve(File::default(), flags).expect("the harness's configuration may be served");
         let shown: Arc<dyn Clock> = Arc::new(clock.clone());
-        let started = match ground {
-            Some(ground) => Server::start_on(config, shown, ground.clone()).await,
-            None => Server::start(config, shown).await,
+        let server = Server::new(config, shown);
+        let server = match ground {
+            Some(ground) => server.over(ground.clone()),
+            None => server,
         };
-        let running = started?;
+        let running = server.start().await?;
         let tokens = everybody(&running);
         Ok(Self { running, clock, tokens, directory })
     }

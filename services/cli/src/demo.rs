@@ -132,7 +132,8 @@ impl World {
             ..Flags::default()
         };
         let config = Config::resolve(File::default(), flags).map_err(|error| failed(&error))?;
-        let running = Server::start(config, Arc::new(clock.clone())).await.map_err(|error| failed(&error))?;
+        let running =
+            Server::new(config, Arc::new(clock.clone())).start().await.map_err(|error| failed(&error))?;
         let url = format!("http://{}", running.addr());
         let tokens = tokens_of(&running, "1", &everybody(), Tokens::default())?;
         let assessment = [(Role::Assessment, "assessment".to_owned())];

@@ -212,7 +212,7 @@ async fn start(dir: &Path) -> Result<Running, FanoutError> {
     };
     let server = |error: String| FanoutError::Server(error);
     let config = Config::resolve(File::default(), flags).map_err(|error| server(error.to_string()))?;
-    let started = Server::start(config, Arc::new(SystemClock::default())).await;
+    let started = Server::new(config, Arc::new(SystemClock::default())).start().await;
     started.map_err(|error| server(error.to_string()))
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use duban_aggregates::actor::Actor;
 use duban_client::{TokenHolder, Tokens};
+use duban_engine::EngineError;
 use duban_engine::rules::PolicyConfig;
 use duban_engine::sidecar::Sidecar;
+use duban_engine::storage::StorageError;
 use duban_engine::time::{Clock, SystemClock};
 use duban_kafka::Kafka;
 use duban_server::config::{Config, Flags, Identity, LogFormat};
@@ -93,11 +95,13 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
     runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let kafka = config.kafka.clone().map(Kafka::new);
-        let beside = kafka.map(|kafka| kafka as Arc<dyn Sidecar>);
-        let starting = Server::start_beside(config, clock, Arc::new(Bars::default()), beside);
-        let mut running = starting.await.map_err(|error| match error {
-            ServeError::Log(error) => error.into(),
-            ServeError::Rules(error) => Failure::misuse(error),
+        let sidecar = kafka.map(|kafka| kafka as Arc<dyn Sidecar>);
+        let server = Server::new(config, clock).progress(Arc::new(Bars::default())).sidecar(sidecar);
+        let mut running = server.start().await.map_err(|error| match error {
+            ServeError::Log(error)
+            | ServeError::Storage(StorageError::Log(error))
+            | ServeError::Engine(EngineError::Log(error)) => error.into(),
+            ServeError::Engine(EngineError::Rules(error)) => Failure::misuse(error),
             other => Failure::broken(other),
         })?;
         running.heed_signals().map_err(Failure::broken)?;

@@ -23,10 +23,6 @@ use crate::runner::{Ask, RunError, Runner};
 /// Events read at a time.
 const READ_EVENTS: usize = 1_024;
 
-/// Between two tries to close a day that could not be closed just now.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(30);
-
 /// How often a long look at the log says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -78,38 +74,24 @@ impl Days {
     }
 
     /// Closes each day when it is over, until the server stops.
-    pub async fn run(&self, drain: Drain) {
-        let mut pause = RETRY_FIRST;
+    ///
+    /// # Errors
+    /// Why a day that is over cannot be closed just now.
+    pub async fn run(&self, drain: Drain) -> Result<(), RunError> {
         while !drain.is_started() {
-            let again = match self.close_over().await {
-                Ok(()) => None,
+            match self.close_over().await {
+                Ok(()) => {}
                 Err(RunError::Unavailable(duban_log::Error::Closed)) => break,
-                Err(error) if error.is_passing() => {
-                    tracing::warn!(%error, "a day that is over cannot be closed just now: trying again");
-                    let longer = (pause * 2).min(RETRY_MAX);
-                    Some(std::mem::replace(&mut pause, longer))
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a day that is over cannot be closed: it is tried again at midnight");
-                    None
-                }
-            };
-            if again.is_none() {
-                pause = RETRY_FIRST;
+                Err(error) => return Err(error),
             }
-            let next = async {
-                match again {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => self.midnight().await,
-                }
-            };
             tokio::select! {
                 () = drain.started() => break,
-                () = next => {}
+                () = self.midnight() => {}
             }
         }
         // Nothing more will be closed, and nobody waits for it.
         self.looked_at.send_replace(Date::MAX);
+        Ok(())
     }
 
     /// Waits until every day that is over was looked at.

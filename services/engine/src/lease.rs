@@ -31,6 +31,7 @@ const RENEWALS: u32 = 4;
 /// The lease, as one server sees it.
 pub struct Lease {
     held: watch::Sender<bool>,
+    looked_at: watch::Sender<bool>,
     seat: Option<Seat>,
 }
 
@@ -61,7 +62,7 @@ impl Lease {
     /// The lease of a server that is alone with its log.
     #[must_use]
     pub fn always() -> Self {
-        Self { held: watch::Sender::new(true), seat: None }
+        Self { held: watch::Sender::new(true), looked_at: watch::Sender::new(true), seat: None }
     }
 
     /// The lease of one of several servers: this one is told by an id of its own.
@@ -70,7 +71,7 @@ impl Lease {
     /// None in practice: the register's name is well formed.
     pub fn among(registers: Arc<dyn Registers>, me: Uuid, lasts: Duration) -> Result<Self, Error> {
         let seat = Seat { registers, name: StreamName::new(NAME)?, me, lasts };
-        Ok(Self { held: watch::Sender::new(false), seat: Some(seat) })
+        Ok(Self { held: watch::Sender::new(false), looked_at: watch::Sender::new(false), seat: Some(seat) })
     }
 
     /// Whether it is held now.
@@ -86,29 +87,39 @@ impl Lease {
     }
 
     /// Does something whenever the lease is held, until the server stops. What is under way when it is lost is given up.
-    pub async fn while_held<F: Future<Output = ()>>(&self, drain: &Drain, run: impl Fn() -> F) {
+    ///
+    /// # Errors
+    /// As what is done.
+    pub async fn while_held<E, F: Future<Output = Result<(), E>>>(
+        &self,
+        drain: &Drain,
+        run: impl Fn() -> F,
+    ) -> Result<(), E> {
         let mut held = self.held();
         loop {
             tokio::select! {
-                () = drain.started() => return,
+                () = drain.started() => return Ok(()),
                 // The sender lives as long as `self`.
                 _ = held.wait_for(|held| *held) => {}
             }
             tokio::select! {
-                // The server stops, or the log is closed.
-                () = run() => return,
+                // The server stops, or the log is closed, or it failed.
+                ended = run() => return ended,
                 _ = held.wait_for(|held| !*held) => {}
             }
         }
     }
 
-    /// Takes the lease, renews it, takes it over, until the server stops; then gives it back. `looked` is told after the first look.
-    pub async fn run(&self, drain: Drain, looked: impl FnOnce() + Send) {
-        let Some(seat) = &self.seat else {
-            looked();
-            return drain.started().await;
-        };
-        let (mut seen, mut until, mut looked) = (Seen::default(), None, Some(looked));
+    /// Waits until the register was looked at once, whatever came of it.
+    pub async fn looked_at(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.looked_at.subscribe().wait_for(|looked_at| *looked_at).await;
+    }
+
+    /// Takes the lease, renews it, takes it over, until the server stops; then gives it back.
+    pub async fn run(&self, drain: Drain) {
+        let Some(seat) = &self.seat else { return drain.started().await };
+        let (mut seen, mut until) = (Seen::default(), None);
         let every = seat.lasts / RENEWALS;
         loop {
             let began = Instant::now();
@@ -120,9 +131,7 @@ impl Lease {
                 Err(_) => tracing::warn!("the lease could not be looked at in time"),
             }
             self.set(until.is_some_and(|until| until > Instant::now()));
-            if let Some(looked) = looked.take() {
-                looked();
-            }
+            self.looked_at.send_replace(true);
             let next = until.map_or(began + every, |until| until.min(began + every));
             tokio::select! {
                 () = drain.started() => break,
@@ -226,7 +235,7 @@ mod tests {
         let drain = Drain::default();
         let running = tokio::spawn({
             let (lease, drain) = (Arc::clone(&lease), drain.clone());
-            async move { lease.run(drain, || ()).await }
+            async move { lease.run(drain).await }
         });
         Server { lease, drain, running }
     }
@@ -287,9 +296,9 @@ mod tests {
             async move {
                 let run = || {
                     begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    std::future::pending()
+                    std::future::pending::<Result<(), ()>>()
                 };
-                lease.while_held(&drain, run).await;
+                lease.while_held(&drain, run).await
             }
         });
         for times in 1..=3 {
@@ -300,6 +309,6 @@ mod tests {
             assert_eq!(begun.load(std::sync::atomic::Ordering::SeqCst), times);
         }
         drain.start();
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
     }
 }

@@ -4,13 +4,14 @@
 //! nothing. The checkpoint only saves time: without it everything is reacted to once more, to no effect.
 
 mod checkpoint;
+mod shared_checkpoint;
 mod standing;
-mod together;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable;
 use duban_aggregates::actor::{Actor, Role};
 use duban_aggregates::contact::Request;
 use duban_aggregates::customer::{self, Customer};
@@ -28,8 +29,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoint;
-use self::together::Together;
+use self::shared_checkpoint::SharedCheckpoint;
 use crate::drain::Drain;
+use crate::retry::doubling;
 use crate::runner::{Answer, Ask, RunError, Runner};
 
 /// Streams whose events are reacted to at once. One stream's events are reacted to in their order.
@@ -64,8 +66,17 @@ pub struct Reactions {
     sealer: Sealer,
     checkpoint: Checkpoint,
     /// Where several servers share one log: how far whichever of them reacts has come.
-    together: Option<Together>,
-    reached: watch::Sender<Option<Position>>,
+    shared_checkpoint: Option<SharedCheckpoint>,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far reactions have come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The last position that was reacted to.
+    reached: Option<Position>,
+    /// Nothing more is reacted to for now, and nobody waits for it.
+    stands_still: bool,
 }
 
 /// Why a reaction did not come to its end.
@@ -87,58 +98,45 @@ impl Reactions {
     /// Opens the checkpoint below a data directory.
     pub async fn open(data: &Path, runner: Arc<Runner>, sealer: Sealer) -> Self {
         let checkpoint = Checkpoint::open(&data.join("views"), runner.log().head().position).await;
-        Self { runner, sealer, checkpoint, together: None, reached: watch::Sender::new(None) }
+        Self { runner, sealer, checkpoint, shared_checkpoint: None, progress: watch::Sender::default() }
     }
 
     /// The same on one of several servers over one log: whoever takes over begins where the one before was.
     #[must_use]
-    pub fn together(self, registers: Arc<dyn Registers>) -> Self {
-        Self { together: Some(Together::new(registers)), ..self }
+    pub fn shared(self, registers: Arc<dyn Registers>) -> Self {
+        Self { shared_checkpoint: Some(SharedCheckpoint::new(registers)), ..self }
     }
 
-    /// Reacts until the server stops or the log is closed. A cause that cannot be read stops the reactions alone, loudly.
-    pub async fn run(&self, drain: Drain) {
-        let mut pause = RETRY_FIRST;
-        if let Some(together) = &self.together {
-            let theirs = together.read().await;
-            self.reached.send_if_modified(|reached| {
-                theirs > *reached && std::mem::replace(reached, theirs) != theirs
-            });
+    /// Reacts until the server stops or the log is closed. Called again after an error, it goes on where it was.
+    ///
+    /// # Errors
+    /// [`RunError`], where the log or a cause in it cannot be read; commands go on.
+    pub async fn run(&self, drain: Drain) -> Result<(), RunError> {
+        if let Some(shared) = &self.shared_checkpoint {
+            let theirs = shared.read().await;
+            self.progress.send_modify(|progress| progress.reached = progress.reached.max(theirs));
         }
-        loop {
-            let before = self.after();
-            match self.follow(&drain).await {
-                Ok(()) | Err(Halt::Stopping) => break,
-                Err(Halt::Poisoned(error @ RunError::Unavailable(_))) => {
-                    if self.after() > before {
-                        pause = RETRY_FIRST;
-                    }
-                    tracing::error!(%error, "the log cannot be read: reactions wait and go on where they were");
-                    tokio::select! {
-                        () = drain.started() => break,
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-                    }
-                }
-                Err(Halt::Poisoned(error)) => {
-                    tracing::error!(%error, "reactions have stopped; commands go on");
-                    break;
-                }
-            }
+        let ended = match self.follow(&drain).await {
+            Ok(()) | Err(Halt::Stopping) => Ok(()),
+            Err(Halt::Poisoned(error)) => Err(error),
+        };
+        if !matches!(ended, Err(RunError::Unavailable(_))) {
+            self.progress.send_modify(|progress| progress.stands_still = true);
         }
-        // Nothing more will be reacted to, and nobody waits for it.
-        self.reached.send_replace(Some(Position::new(u64::MAX)));
+        ended
     }
 
-    /// Waits until everything up to a position was reacted to.
+    /// Waits until everything up to a position was reacted to, or nothing more is.
     pub async fn reached(&self, position: Position) {
-        let mut reached = self.reached.subscribe();
+        let mut progress = self.progress.subscribe();
+        let there = |at: &Progress| at.stands_still || at.reached.is_some_and(|reached| reached >= position);
         // The sender lives as long as `self`.
-        let _ = reached.wait_for(|at| at.is_some_and(|at| at >= position)).await;
+        let _ = progress.wait_for(there).await;
     }
 
     /// The last position that was reacted to; without a usable store, what this run knows of itself.
     fn after(&self) -> Option<Position> {
-        self.checkpoint.get().max(*self.reached.borrow())
+        self.checkpoint.get().max(self.progress.borrow().reached)
     }
 
     async fn follow(&self, drain: &Drain) -> Result<(), Halt> {
@@ -164,9 +162,9 @@ impl Reactions {
             };
             if let Some(position) = reached {
                 self.checkpoint.set(position);
-                self.reached.send_replace(Some(position));
-                if let Some(together) = &self.together {
-                    together.note(position).await;
+                self.progress.send_replace(Progress { reached: Some(position), stands_still: false });
+                if let Some(shared) = &self.shared_checkpoint {
+                    shared.set(position).await;
                 }
             }
         }
@@ -453,20 +451,19 @@ impl Reactions {
         cause: &Cause<'_>,
         run: impl Fn() -> F,
     ) -> Result<T, Halt> {
-        let mut pause = RETRY_FIRST;
-        loop {
-            let error = match run().await {
-                Ok(value) => return Ok(value),
-                Err(RunError::Unavailable(duban_log::Error::Closed)) => return Err(Halt::Stopping),
-                Err(error) if error.is_passing() => error,
-                Err(error) => return Err(Halt::Poisoned(error)),
-            };
-            tracing::warn!(event = %cause.event.id, %error, "a reaction could not run just now: trying again");
-            tokio::select! {
-                () = cause.drain.started() => return Err(Halt::Stopping),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-            }
-        }
+        let closed = |error: &RunError| matches!(error, RunError::Unavailable(duban_log::Error::Closed));
+        let trying = run
+            .retry(doubling(RETRY_FIRST, RETRY_MAX))
+            .when(|error| error.is_passing() && !closed(error))
+            .notify(|error, _| {
+                tracing::warn!(event = %cause.event.id, %error, "a reaction could not run just now: trying again");
+            });
+        let outcome = tokio::select! {
+            biased;
+            outcome = trying => outcome,
+            () = cause.drain.started() => return Err(Halt::Stopping),
+        };
+        outcome.map_err(|error| if closed(&error) { Halt::Stopping } else { Halt::Poisoned(error) })
     }
 }
 

@@ -7,27 +7,19 @@
 mod config;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use duban_aggregates::calendar::{Calendar, CalendarError};
 use duban_aggregates::edition::{self, Command, Editions, STREAM, Unreadable};
-use duban_aggregates::emergency::Emergency;
 use duban_aggregates::policy::{FloorError, Policy, PolicyError};
-use duban_log::{Delivery, Direction, EventLog, Filter, Position, Reader, Recorded, StreamName};
-use uuid::Uuid;
+use duban_log::{Direction, EventLog, Reader, Recorded, StreamName};
 
 pub use self::config::PolicyConfig;
-use crate::drain::Drain;
-use crate::runner::{Aggregate, Ask, Emergencies, Rules, RunError, Runner, fold};
+use crate::runner::{Ask, Rules, RunError, Runner, fold};
 
 /// Events read at a time.
 const READ_EVENTS: usize = 512;
-
-/// Between two tries to hear of emergencies.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a server, or whoever looks at its log, has no rules to work by.
 #[derive(Debug, thiserror::Error)]
@@ -300,79 +292,6 @@ impl Wanted {
 
 async fn command(runner: &Runner, ask: &Ask, command: &Command) -> Result<(), RunError> {
     runner.run(edition::ID, ask, |_: Option<&Editions>, _| Ok(command.clone())).await.map(drop)
-}
-
-fn declared() -> Filter {
-    Filter::all().stream_prefix(format!("{}-", <Emergency as Aggregate>::PREFIXES[0]))
-}
-
-/// Takes note of the emergency that an event is about, as it stands now.
-async fn note(runner: &Runner, event: &Recorded) -> Result<(), RunError> {
-    let id = event.stream.as_str().split_once('-').and_then(|(_, id)| Uuid::try_parse(id).ok());
-    let Some(id) = id else { return Ok(()) };
-    let note = |emergency: Option<&Emergency>| {
-        if let Some(emergency) = emergency {
-            runner.emergencies().note(emergency, runner.rules());
-        }
-    };
-    runner.view(id, note).await
-}
-
-/// Looks up which emergencies last. Answers up to where the log was looked at.
-///
-/// # Errors
-/// [`RulesError::Log`].
-pub async fn recall_emergencies(runner: &Runner) -> Result<Option<Position>, RulesError> {
-    let mut from = None;
-    loop {
-        let page = runner.log().read_all(from, Direction::Forward, &declared(), READ_EVENTS).await?;
-        for event in page.events.iter().filter(|event| event.revision == 0) {
-            note(runner, event).await?;
-        }
-        from = page.next.or(from);
-        if page.end {
-            return Ok(from);
-        }
-    }
-}
-
-/// Hears of emergencies that other servers over the same log are told of, until the server stops.
-pub async fn hear_emergencies(runner: &Runner, mut after: Option<Position>, drain: &Drain) {
-    let hearing = async {
-        loop {
-            match hear(runner, &mut after).await {
-                Err(RunError::Unavailable(duban_log::Error::Closed)) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "emergencies cannot be followed just now: trying again");
-                    tokio::time::sleep(RETRY).await;
-                }
-                Ok(never) => match never {},
-            }
-        }
-    };
-    tokio::select! {
-        () = drain.started() => {}
-        () = hearing => {}
-    }
-}
-
-async fn hear(runner: &Runner, after: &mut Option<Position>) -> Result<Infallible, RunError> {
-    let mut subscription = runner.log().subscribe(*after, declared()).await?;
-    loop {
-        if let Delivery::Events(events) = subscription.next().await? {
-            for event in &events {
-                note(runner, event).await?;
-            }
-        }
-        *after = subscription.position();
-    }
-}
-
-impl Emergencies {
-    /// The hook of [`Aggregate::written`].
-    pub(crate) fn written(emergency: &Emergency, rules: &Rules, emergencies: &Self) {
-        emergencies.note(emergency, rules);
-    }
 }
 
 #[cfg(test)]

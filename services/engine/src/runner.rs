@@ -9,7 +9,9 @@ mod error;
 mod hot;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use duban_aggregates::calendar::Calendar;
 use duban_aggregates::customer::Customer;
 use duban_aggregates::edition::Editions;
@@ -37,7 +39,8 @@ use self::hot::{Folded, Hot};
 use crate::time::Clock;
 
 /// How often a command is decided, at most, where somebody else is faster each time.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS_MAX: usize = 3;
+const CONFLICT_PAUSE_FIRST: Duration = Duration::from_millis(2);
 
 /// Events read at a time while a stream is folded.
 const READ_EVENTS: usize = 512;
@@ -222,7 +225,7 @@ impl Runner {
         // Calls on one stream wait for each other here, and only then for a turn: a crowd at one ticket takes one.
         let mut slot = slot.lock().await;
         let _turn = self.turns.acquire().await.map_err(|_| RunError::Overloaded)?;
-        let (mut fresh, mut attempt) = (self.alone, 1);
+        let (mut fresh, mut pauses) = (self.alone, None);
         loop {
             if slot.is_none() {
                 *slot = Some(self.load(id).await?);
@@ -231,9 +234,11 @@ impl Runner {
             match self.attempt(id, &mut slot, ask, &mut make).await {
                 Ok(Tried::Appended(answer)) => return Ok(answer),
                 // Somebody else was faster, or an append of ours that was given up was written after all: look again.
-                Err(RunError::Conflict { .. }) if slot.is_none() && attempt < ATTEMPTS => {
-                    tokio::time::sleep(jitter(ask, attempt)).await;
-                    attempt += 1;
+                Err(conflict @ RunError::Conflict { .. }) if slot.is_none() => {
+                    let Some(pause) = pauses.get_or_insert_with(|| retries().build()).next() else {
+                        return Err(conflict);
+                    };
+                    tokio::time::sleep(pause).await;
                 }
                 // By a state that may be out of date: it stands only where the stream has not gone on since.
                 tried if !fresh && slot.is_some() => {
@@ -533,10 +538,10 @@ fn stream_name(prefix: &str, id: Uuid) -> Result<StreamName, RunError> {
     Ok(StreamName::new(format!("{prefix}-{id}"))?)
 }
 
-/// A little while, different for every command, longer with every attempt.
-fn jitter(ask: &Ask, attempt: u32) -> std::time::Duration {
-    let spread = u64::from(ask.command.0.as_bytes()[15]) * 40;
-    std::time::Duration::from_micros(u64::from(attempt) * 500 + spread)
+/// A little while, longer and less alike with every attempt.
+fn retries() -> ExponentialBuilder {
+    let builder = ExponentialBuilder::default().with_min_delay(CONFLICT_PAUSE_FIRST);
+    builder.with_max_times(ATTEMPTS_MAX - 1).with_jitter()
 }
 
 #[cfg(test)]

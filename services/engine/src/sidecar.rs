@@ -12,6 +12,7 @@ use duban_vault::seal::Sealer;
 
 use crate::drain::Drain;
 use crate::runner::Runner;
+use crate::tasks::Supervisor;
 
 /// What a server gives to what runs beside it.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct SidecarHost {
     pub sealer: Sealer,
     /// Says when the server stops.
     pub drain: Drain,
+    /// Under which its tasks run.
+    pub tasks: Supervisor,
 }
 
 /// Something that runs beside a server.
@@ -30,8 +33,8 @@ pub trait Sidecar: Send + Sync {
     /// Takes in what lies waiting outside; in bounded time, however it is there. The timers start after it.
     async fn before_timers(&self, host: &SidecarHost);
 
-    /// Runs until [`SidecarHost::drain`] starts, and finishes what is under way. The log is closed after it.
-    async fn run(&self, host: SidecarHost);
+    /// Starts its tasks, which finish what is under way when [`SidecarHost::drain`] starts. The log is closed after them.
+    fn start(&self, host: &SidecarHost);
 
     /// Told whether this server does what only one of several servers on a log does at a time. It does, until it is told otherwise.
     fn leads(&self, leads: bool);

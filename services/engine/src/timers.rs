@@ -10,16 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff};
 use duban_aggregates::clock::{Command, DueStep};
 use duban_aggregates::ids::TicketId;
 use duban_log::Position;
-use duban_projections::Tickets;
+use duban_projections::{Stopped, Tickets};
 use futures::StreamExt;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::drain::Drain;
+use crate::retry::doubling;
 use crate::runner::{Answer, Ask, RunError, Runner};
 
 /// Steps looked at together: all of them are done before the next are looked for.
@@ -39,12 +41,12 @@ const FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// A ticket whose step could not be done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Held {
     step: DueStep,
     /// None where trying again cannot help before the ticket changes.
     again: Option<Instant>,
-    pause: Duration,
+    pauses: ExponentialBackoff,
 }
 
 /// The timers of one server.
@@ -72,11 +74,14 @@ impl Timers {
     pub async fn catch_up(&self) {
         let (began, mut said, mut done) = (Instant::now(), Instant::now(), 0);
         loop {
-            let ticked = self.tick_all().await;
-            if ticked == 0 {
-                break;
+            match self.tick_all().await {
+                Ok(0) => break,
+                Ok(ticked) => done += ticked,
+                Err(stopped) => {
+                    tracing::error!(%stopped, "what fell due while the server was down cannot be told yet");
+                    break;
+                }
             }
-            done += ticked;
             if said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
                 tracing::info!(done, "catching up with what fell due");
@@ -89,20 +94,23 @@ impl Timers {
     }
 
     /// Ticks in time until the server stops.
-    pub async fn run(&self, drain: Drain) {
+    ///
+    /// # Errors
+    /// [`Stopped`], where the read model cannot tell what is due. Commands find what fell due themselves meanwhile.
+    pub async fn run(&self, drain: Drain) -> Result<(), Stopped> {
         let mut progress = self.tickets.progress();
         loop {
             progress.borrow_and_update();
-            if self.tick_all().await > 0 {
+            if self.tick_all().await? > 0 {
                 if drain.is_started() {
-                    return;
+                    return Ok(());
                 }
                 continue;
             }
             tokio::select! {
-                () = drain.started() => return,
-                () = self.next() => {}
-                changed = progress.changed() => if changed.is_err() { return },
+                () = drain.started() => return Ok(()),
+                next = self.next() => next?,
+                changed = progress.changed() => if changed.is_err() { return Ok(()) },
             }
         }
     }
@@ -111,8 +119,9 @@ impl Timers {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let held = self.held.lock().len();
-        let due = self.due(self.runner.clock().now(), held + 1);
-        !due.into_iter().any(|(ticket, step)| self.may_try(ticket, step))
+        let due = self.tickets.due_by(self.runner.clock().now(), held + 1);
+        // A read model that cannot tell stops the timers, and then nothing can be done.
+        !due.unwrap_or_default().into_iter().any(|(ticket, step)| self.may_try(ticket, step))
     }
 
     /// Waits until nothing is due that could be done now.
@@ -124,14 +133,8 @@ impl Timers {
         }
     }
 
-    /// What is due. A read model that cannot be read has said so; its commands find what fell due themselves.
-    fn due(&self, at: Timestamp, limit: usize) -> Vec<(TicketId, DueStep)> {
-        let due = self.tickets.due_by(at, limit);
-        due.inspect_err(|stopped| tracing::error!(%stopped, "what is due cannot be told")).unwrap_or_default()
-    }
-
     /// Waits for the next moment at which there is something to do.
-    async fn next(&self) {
+    async fn next(&self) -> Result<(), Stopped> {
         let now = self.runner.clock().now();
         let again = self.held.lock().values().filter_map(|held| held.again).min();
         let retry = async {
@@ -142,26 +145,23 @@ impl Timers {
         };
         let due = async {
             // What is overdue still is held, and waits for its retry.
-            match self.tickets.next_due_after(now) {
-                Ok(Some(at)) => self.runner.clock().reached(at).await,
-                Ok(None) => std::future::pending().await,
-                Err(stopped) => {
-                    tracing::error!(%stopped, "what falls due next cannot be told: looking again");
-                    tokio::time::sleep(RETRY_MAX).await;
-                }
+            match self.tickets.next_due_after(now)? {
+                Some(at) => self.runner.clock().reached(at).await,
+                None => std::future::pending().await,
             }
+            Ok(())
         };
         tokio::select! {
-            () = retry => {}
-            () = due => {}
+            () = retry => Ok(()),
+            due = due => due,
         }
     }
 
     /// Does one batch of what is due, and waits until the read model shows it. Answers how many tickets it went to.
-    async fn tick_all(&self) -> usize {
+    async fn tick_all(&self) -> Result<usize, Stopped> {
         let now = self.runner.clock().now();
         let held = self.held.lock().len();
-        let due = self.due(now, BATCH + held);
+        let due = self.tickets.due_by(now, BATCH + held)?;
         let due: Vec<_> = due.into_iter().filter(|(ticket, step)| self.may_try(*ticket, *step)).collect();
         let ticks: Vec<_> = due.iter().map(|&(ticket, step)| self.tick(ticket, step, now)).collect();
         let mut ticking = futures::stream::iter(ticks).buffer_unordered(AT_ONCE);
@@ -170,12 +170,12 @@ impl Timers {
             last = last.max(position);
         }
         drop(ticking);
-        let Some(last) = last else { return due.len() };
+        let Some(last) = last else { return Ok(due.len()) };
         if let Err(stopped) = self.tickets.wait_for(last, FOLLOWS_WITHIN).await {
             tracing::warn!(%stopped, "what was ticked does not show yet");
         }
         self.left_over(&due);
-        due.len()
+        Ok(due.len())
     }
 
     fn may_try(&self, ticket: TicketId, step: DueStep) -> bool {
@@ -207,9 +207,10 @@ impl Timers {
     /// One ticket that cannot be ticked stops no other. It is said once, and tried again where that may help.
     fn hold(&self, ticket: TicketId, step: DueStep, error: &RunError) {
         let mut held = self.held.lock();
-        let pause = held.get(&ticket).filter(|held| held.step == step).map_or(RETRY_FIRST, |held| held.pause);
-        let again = error.is_passing().then(|| Instant::now() + pause);
-        held.insert(ticket, Held { step, again, pause: (pause * 2).min(RETRY_MAX) });
+        let known = held.remove(&ticket).filter(|held| held.step == step);
+        let mut pauses = known.map_or_else(|| doubling(RETRY_FIRST, RETRY_MAX).build(), |held| held.pauses);
+        let again = error.is_passing().then(|| Instant::now() + pauses.next().unwrap_or(RETRY_MAX));
+        held.insert(ticket, Held { step, again, pauses });
         if again.is_some() {
             tracing::warn!(%ticket, ?step, %error, "a step that is due cannot be done just now: trying again");
         } else {
@@ -227,7 +228,8 @@ impl Timers {
                 Some(known) if known.step == *step => {}
                 _ if still => {
                     tracing::error!(%ticket, ?step, "a step that was done is due all the same: it waits until the ticket changes");
-                    held.insert(*ticket, Held { step: *step, again: None, pause: RETRY_FIRST });
+                    let pauses = doubling(RETRY_FIRST, RETRY_MAX).build();
+                    held.insert(*ticket, Held { step: *step, again: None, pauses });
                 }
                 _ => {
                     held.remove(ticket);

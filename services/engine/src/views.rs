@@ -87,15 +87,6 @@ impl Views {
         })
     }
 
-    /// Follows the log until it is closed. One that stops does not stop the others.
-    pub async fn follow(&self, log: Arc<dyn EventLog>) {
-        tokio::join!(
-            self.tickets.follow(Arc::clone(&log)),
-            self.customers.follow(Arc::clone(&log)),
-            self.conformance.follow(log)
-        );
-    }
-
     /// Waits until all of them have taken in everything up to a position.
     ///
     /// # Errors
@@ -128,7 +119,10 @@ async fn catch_up<F: Fold>(view: &Projection<F>, head: Position) {
                 let reached = view.reached().map(Position::get);
                 tracing::info!(projection = F::NAME, reached, head = head.get(), "reading the log");
             }
-            Ok(()) | Err(Stopped::Poisoned(..) | Stopped::Log(..) | Stopped::Table(..)) => return,
+            Ok(())
+            | Err(Stopped::Poisoned(..) | Stopped::Log(..) | Stopped::Table(..) | Stopped::Panicked(..)) => {
+                return;
+            }
         }
     }
 }

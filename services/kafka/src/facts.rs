@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, Retryable};
 use duban_aggregates::ids::{CommandId, TicketId};
 use duban_codec::Lineage;
+use duban_engine::retry::doubling;
 use duban_engine::runner::{Ask, RunError};
 use duban_engine::sidecar::SidecarHost;
 use duban_engine::sidecar::kafka_config::KafkaConfig;
@@ -228,21 +230,22 @@ impl Facts {
     }
 
     async fn take_in_all(&self) {
-        let mut pause = RETRY_FIRST;
+        let fresh = || doubling(RETRY_FIRST, RETRY_MAX).build();
+        let mut pauses = fresh();
         while self.switch.on(&self.host.drain).await {
             let before = self.status.borrow().taken_in;
             let Err(error) = Box::pin(self.session()).await else {
-                pause = RETRY_FIRST;
+                pauses = fresh();
                 continue;
             };
             if self.status.borrow().taken_in > before {
-                pause = RETRY_FIRST;
+                pauses = fresh();
             }
             self.status.send_modify(|status| status.failures += 1);
             tracing::warn!(%error, "facts cannot be read from Kafka just now: trying again");
             tokio::select! {
                 () = self.switch.off(&self.host.drain) => {}
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+                () = tokio::time::sleep(pauses.next().unwrap_or(RETRY_MAX)) => {}
             }
         }
     }
@@ -387,21 +390,21 @@ impl Facts {
 
     /// Runs a fact's command, for as long as it takes to be answered. Why it is refused, where it is.
     async fn command(&self, received: &Received, fact: &Fact) -> Result<Option<Reason>, Stopping> {
-        let SidecarHost { runner, sealer, drain } = &self.host;
+        let SidecarHost { runner, sealer, drain, .. } = &self.host;
         let ask = self.ask(received);
         let origin = format!("{}-{}@{}", received.topic, received.partition, received.offset);
-        let mut pause = RETRY_FIRST;
-        loop {
+        let run = || async {
             let make = |ticket: &_| fact.command(ticket, sealer, runner.clock().now(), &origin);
-            let Err(error) = runner.ticket(fact.ticket, &ask, make).await else { return Ok(None) };
-            if !error.is_passing() {
-                return Ok(Some(reason(&error)));
-            }
-            tracing::warn!(%error, "a fact cannot be taken in just now: trying again");
-            tokio::select! {
-                () = self.switch.off(drain) => return Err(Stopping),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-            }
+            runner.ticket(fact.ticket, &ask, make).await
+        };
+        let running = run
+            .retry(doubling(RETRY_FIRST, RETRY_MAX))
+            .when(RunError::is_passing)
+            .notify(|error, _| tracing::warn!(%error, "a fact cannot be taken in just now: trying again"));
+        tokio::select! {
+            biased;
+            ran = running => Ok(ran.err().map(|error| reason(&error))),
+            () = self.switch.off(drain) => Err(Stopping),
         }
     }
 

@@ -19,7 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use duban_engine::sidecar::kafka_config::KafkaConfig;
 use duban_engine::sidecar::{Sidecar, SidecarHost};
-use tokio::task::JoinHandle;
+use duban_engine::tasks::Task;
+use parking_lot::Mutex;
 
 pub use self::error::KafkaError;
 pub use self::facts::{Facts, FactsStatus, Reason, Source, command_id, record_id};
@@ -32,8 +33,8 @@ pub struct Kafka {
     config: Arc<KafkaConfig>,
     relay_switch: Switch,
     facts_switch: Switch,
-    taking_in: parking_lot::Mutex<Option<(Arc<Facts>, JoinHandle<()>)>>,
-    relaying: parking_lot::Mutex<Option<Arc<Relay>>>,
+    facts: Mutex<Option<Arc<Facts>>>,
+    relay: Mutex<Option<Arc<Relay>>>,
 }
 
 impl Kafka {
@@ -45,8 +46,8 @@ impl Kafka {
             config: Arc::new(config),
             relay_switch,
             facts_switch,
-            taking_in: parking_lot::Mutex::default(),
-            relaying: parking_lot::Mutex::default(),
+            facts: Mutex::default(),
+            relay: Mutex::default(),
         })
     }
 
@@ -65,13 +66,13 @@ impl Kafka {
     /// The relay, once the server is ready.
     #[must_use]
     pub fn relay(&self) -> Option<Arc<Relay>> {
-        self.relaying.lock().clone()
+        self.relay.lock().clone()
     }
 
     /// The taking in of facts, once the server has read its log.
     #[must_use]
     pub fn facts(&self) -> Option<Arc<Facts>> {
-        self.taking_in.lock().as_ref().map(|(facts, _)| Arc::clone(facts))
+        self.facts.lock().clone()
     }
 }
 
@@ -82,25 +83,31 @@ impl Sidecar for Kafka {
             return;
         }
         let facts = Arc::new(Facts::new(Arc::clone(&self.config), host.clone(), self.facts_switch.clone()));
-        let running = tokio::spawn({
+        *self.facts.lock() = Some(Arc::clone(&facts));
+        host.tasks.spawn(Task::KafkaFacts, {
             let facts = Arc::clone(&facts);
-            async move { facts.run().await }
+            move || {
+                let facts = Arc::clone(&facts);
+                async move {
+                    facts.run().await;
+                    Ok(())
+                }
+            }
         });
-        let patience = Duration::from_secs(self.config.facts_wait_seconds_max);
-        *self.taking_in.lock() = Some((Arc::clone(&facts), running));
-        facts.caught_up(patience).await;
+        facts.caught_up(Duration::from_secs(self.config.facts_wait_seconds_max)).await;
     }
 
-    async fn run(&self, host: SidecarHost) {
-        let relay = Arc::new(Relay::new(Arc::clone(&self.config), host, self.relay_switch.clone()));
-        *self.relaying.lock() = Some(Arc::clone(&relay));
-        relay.run().await;
-        let taking_in = self.taking_in.lock().take();
-        if let Some((_, running)) = taking_in
-            && let Err(error) = running.await
-        {
-            tracing::error!(%error, "taking facts in ended badly");
-        }
+    fn start(&self, host: &SidecarHost) {
+        let relay = Relay::new(Arc::clone(&self.config), host.clone(), self.relay_switch.clone());
+        let relay = Arc::new(relay);
+        *self.relay.lock() = Some(Arc::clone(&relay));
+        host.tasks.spawn(Task::KafkaRelay, move || {
+            let relay = Arc::clone(&relay);
+            async move {
+                relay.run().await;
+                Ok(())
+            }
+        });
     }
 
     fn leads(&self, leads: bool) {

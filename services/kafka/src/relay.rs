@@ -15,6 +15,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::BackoffBuilder;
+use duban_engine::retry::doubling;
 use duban_engine::sidecar::SidecarHost;
 use duban_engine::sidecar::kafka_config::KafkaConfig;
 use duban_log::{Delivery, Filter, Position, Subscription};
@@ -97,13 +99,14 @@ impl Relay {
 
     /// Relays until the server stops, whenever it is switched on.
     pub async fn run(&self) {
-        let mut pause = RETRY_FIRST;
+        let fresh = || doubling(RETRY_FIRST, RETRY_MAX).build();
+        let mut pauses = fresh();
         while self.switch.on(&self.host.drain).await {
             let before = self.status.borrow().relayed;
             let ended = Box::pin(self.session()).await;
             self.status.send_modify(|status| (status.running, status.under_way) = (false, 0));
             let Err(error) = ended else {
-                pause = RETRY_FIRST;
+                pauses = fresh();
                 continue;
             };
             self.status.send_modify(|status| {
@@ -116,13 +119,13 @@ impl Relay {
                 continue;
             }
             if self.status.borrow().relayed > before {
-                pause = RETRY_FIRST;
+                pauses = fresh();
             }
             let lag = self.status.borrow().lag();
             tracing::warn!(%error, lag, "events cannot be relayed to Kafka just now: trying again, nothing is dropped");
             tokio::select! {
                 () = self.switch.off(&self.host.drain) => {}
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+                () = tokio::time::sleep(pauses.next().unwrap_or(RETRY_MAX)) => {}
             }
         }
     }

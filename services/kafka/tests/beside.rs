@@ -53,7 +53,12 @@ async fn facts_that_lie_there_are_taken_in_before_it_is_ready_and_all_is_relayed
     let beside = Kafka::new(kafka.clone());
     let clock = Arc::new(VirtualClock::new("2026-04-01T01:00:00Z".parse().unwrap()));
     let other_hand: Arc<dyn Sidecar> = beside.clone();
-    let running = Server::start_beside(config, clock, Arc::new(Untold), Some(other_hand)).await.unwrap();
+    let running = Server::new(config, clock)
+        .progress(Arc::new(Untold))
+        .sidecar(Some(other_hand))
+        .start()
+        .await
+        .unwrap();
 
     let log = Arc::clone(running.runner().log());
     let tested = |all: &[duban_log::Recorded]| {

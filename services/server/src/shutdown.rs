@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use duban_engine::drain::Drain;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -20,27 +20,28 @@ pub enum Ended {
     Cut,
 }
 
-/// Takes over SIGTERM and SIGINT; each one is a request to stop. Call it before the server says that it is ready, so that
-/// no signal meets the default action.
-///
-/// # Errors
-/// What the system says; also outside a runtime with I/O.
-pub fn signals() -> io::Result<mpsc::Receiver<()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (ask, asked) = mpsc::channel(2);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if ask.send(()).await.is_err() {
-                return;
-            }
+/// SIGTERM and SIGINT, each of them a request to stop.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes them over. To be called before the server says that it is ready, so that no signal meets the default action.
+    ///
+    /// # Errors
+    /// What the system says; also outside a runtime with I/O.
+    pub fn take_over() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Completes at the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    });
-    Ok(asked)
+    }
 }
 
 /// The next request to stop. Nobody left to ask is no request.

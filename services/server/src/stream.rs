@@ -49,31 +49,24 @@ impl Streams {
         Self { batches: Batches::new(Arc::clone(&log)), log, sealer, verifier, grown, places, drain }
     }
 
-    /// Watches the log grow until the server stops. A log that cannot be read for a while is watched again.
-    pub async fn watch(&self) {
-        while !self.drain.is_started() {
-            let after = *self.grown.borrow();
-            let Ok(mut subscription) = self.log.subscribe(after, Filter::all()).await else { return };
-            loop {
-                let delivery = tokio::select! {
-                    () = self.drain.started() => return,
-                    delivery = subscription.next() => delivery,
-                };
-                let reached = match delivery {
-                    Ok(Delivery::Events(events)) => events.last().map(|event| event.position),
-                    Ok(Delivery::CaughtUp(position)) => position,
-                    Ok(Delivery::Checkpoint(position)) => Some(position),
-                    Ok(Delivery::FellBehind) => None,
-                    Err(duban_log::Error::Closed) => return,
-                    Err(error) => {
-                        tracing::warn!(%error, "the log cannot be watched: streams stand still until it can");
-                        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                        break;
-                    }
-                };
-                if reached.is_some() {
-                    self.grown.send_replace(reached);
-                }
+    /// Watches the log grow until it is closed. Streams stand still while it does not.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub async fn watch(&self) -> Result<(), duban_log::Error> {
+        let after = *self.grown.borrow();
+        let mut subscription = self.log.subscribe(after, Filter::all()).await?;
+        loop {
+            let reached = match subscription.next().await {
+                Ok(Delivery::Events(events)) => events.last().map(|event| event.position),
+                Ok(Delivery::CaughtUp(position)) => position,
+                Ok(Delivery::Checkpoint(position)) => Some(position),
+                Ok(Delivery::FellBehind) => None,
+                Err(duban_log::Error::Closed) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if reached.is_some() {
+                self.grown.send_replace(reached);
             }
         }
     }

@@ -131,7 +131,7 @@ async fn a_day_is_closed_at_midnight_once_and_one_without_events_is_not() {
     place.days.idle().await;
     assert_eq!(place.heads().await, [(march(2), 2), (march(4), 4)]);
     drain.start();
-    running.await.unwrap();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use duban_vault::keys::KeyStore;
 
 use super::*;
 use crate::runner::{Bounds, Rules};
+use crate::tasks::{EndsWith, Supervisor, Task};
 use crate::time::VirtualClock;
 
 /// A log in memory whose first subscriptions cannot be read.
@@ -118,15 +119,19 @@ async fn a_log_that_cannot_be_read_for_a_while_is_reacted_to_when_it_can() {
     let sealer = Sealer::new(Arc::new(KeyStore::open(dir.path(), None).unwrap()));
     let reactions = Arc::new(Reactions::open(dir.path(), runner, sealer).await);
     let drain = Drain::default();
-    let running = tokio::spawn({
+    let tasks = Supervisor::new(drain.clone());
+    tasks.spawn(Task::Reactions, {
         let (reactions, drain) = (Arc::clone(&reactions), drain.clone());
-        async move { reactions.run(drain).await }
+        move || {
+            let (reactions, drain) = (Arc::clone(&reactions), drain.clone());
+            async move { reactions.run(drain).await.map_err(Into::into) }
+        }
     });
     reactions.reached(position).await;
     assert_eq!(log.breaks.load(Ordering::SeqCst), 0);
     assert_eq!(reactions.after(), Some(position), "not past the end, as where reactions have stopped");
     drain.start();
-    running.await.unwrap();
+    tasks.ended(EndsWith::Drain).await;
 }
 
 #[tokio::test]

@@ -53,4 +53,9 @@ impl Emergencies {
     pub fn lasting(&self) -> Vec<Emergency> {
         self.lasting.read().iter().map(|known| known.emergency.clone()).collect()
     }
+
+    /// The hook of [`Aggregate::written`](super::Aggregate::written).
+    pub(super) fn written(emergency: &Emergency, rules: &Rules, emergencies: &Self) {
+        emergencies.note(emergency, rules);
+    }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::BackoffBuilder;
+use duban_engine::retry::doubling;
 use duban_engine::sidecar::kafka_config::KafkaConfig;
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -42,18 +44,12 @@ impl DeadLetters {
     /// Puts a record there, however long it takes. A record that was put there before its offset was committed may lie there twice, with the
     /// same `ce_id`.
     pub(super) async fn keep(&self, received: &Received, reason: &Reason) {
-        let mut pause = RETRY_FIRST;
-        loop {
-            match self.put(received, reason).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "a fact cannot be put into the dead-letter topic just now: trying again");
-                    // A producer that failed once may never go on.
-                    drop(self.producer.lock().take());
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY_MAX);
+        let mut pauses = doubling(RETRY_FIRST, RETRY_MAX).build();
+        while let Err(error) = self.put(received, reason).await {
+            tracing::warn!(%error, "a fact cannot be put into the dead-letter topic just now: trying again");
+            // A producer that failed once may never go on.
+            drop(self.producer.lock().take());
+            tokio::time::sleep(pauses.next().unwrap_or(RETRY_MAX)).await;
         }
     }
 

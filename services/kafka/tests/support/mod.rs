@@ -15,6 +15,7 @@ use duban_engine::drain::Drain;
 use duban_engine::runner::{Aggregate, Bounds, Rules, Runner};
 use duban_engine::sidecar::SidecarHost;
 use duban_engine::sidecar::kafka_config::KafkaConfig as Config;
+use duban_engine::tasks::Supervisor;
 use duban_engine::time::VirtualClock;
 use duban_log::{Direction, EventLog, Expected, Filter, MemoryLog, NewEvent, Recorded, StreamName};
 use duban_vault::keys::KeyStore;
@@ -83,12 +84,15 @@ impl World {
             sealer.keys().own_ids(),
             bounds,
         ));
-        Self { log, host: SidecarHost { runner, sealer, drain: Drain::default() }, directory: keys }
+        let drain = Drain::default();
+        let host = SidecarHost { runner, sealer, tasks: Supervisor::new(drain.clone()), drain };
+        Self { log, host, directory: keys }
     }
 
     /// The same log and keys under another server's life.
     pub fn next_life(&self) -> SidecarHost {
-        SidecarHost { drain: Drain::default(), ..self.host.clone() }
+        let drain = Drain::default();
+        SidecarHost { tasks: Supervisor::new(drain.clone()), drain, ..self.host.clone() }
     }
 
     /// Events of every type, in so many streams, one after the other.

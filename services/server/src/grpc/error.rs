@@ -142,7 +142,7 @@ pub(crate) fn stopped(stopped: Stopped) -> Status {
     let message = stopped.to_string();
     match stopped {
         Stopped::Behind(..) => later(Code::Unavailable, message, "READ_MODEL_BEHIND", RETRY_AFTER),
-        Stopped::Log(..) | Stopped::Table(..) => {
+        Stopped::Log(..) | Stopped::Table(..) | Stopped::Panicked(..) => {
             caused(later(Code::Unavailable, message, "READ_MODEL_STOPPED", RETRY_AFTER), stopped)
         }
         Stopped::Poisoned(..) => {

@@ -53,7 +53,7 @@ impl World {
     }
 
     pub async fn start_in(data: tempfile::TempDir, clock: VirtualClock) -> Self {
-        let server = Server::start(config(data.path()), Arc::new(clock.clone())).await.unwrap();
+        let server = Server::new(config(data.path()), Arc::new(clock.clone())).start().await.unwrap();
         let url = format!("http://{}", server.addr());
         let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
         Self { server, clock, channel, data }

@@ -12,28 +12,28 @@ use tokio::time::Instant;
 const NAME: &str = "duban-reactions-1";
 
 /// How often it is written at the most.
-const NOTED_EVERY: Duration = Duration::from_secs(2);
+const WRITTEN_EVERY: Duration = Duration::from_secs(2);
 
-pub(super) struct Together {
+pub(super) struct SharedCheckpoint {
     registers: Arc<dyn Registers>,
-    noted: Mutex<Noted>,
+    last_write: Mutex<LastWrite>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Noted {
+struct LastWrite {
     /// What the register was at when it was last looked at.
     revision: Option<u64>,
     at: Option<Instant>,
 }
 
-impl Together {
+impl SharedCheckpoint {
     pub(super) fn new(registers: Arc<dyn Registers>) -> Self {
-        Self { registers, noted: Mutex::default() }
+        Self { registers, last_write: Mutex::default() }
     }
 
     /// How far it is said that reactions have come; none where that cannot be told, which costs time and nothing else.
     pub(super) async fn read(&self) -> Option<Position> {
-        match self.look().await {
+        match self.read_register().await {
             Ok((_, position)) => position,
             Err(error) => {
                 tracing::warn!(%error, "how far reactions have come cannot be told: this server begins where it was itself");
@@ -43,15 +43,15 @@ impl Together {
     }
 
     /// Says how far they are, now and then.
-    pub(super) async fn note(&self, position: Position) {
-        let Noted { revision, at } = *self.noted.lock();
-        if at.is_some_and(|at| at.elapsed() < NOTED_EVERY) {
+    pub(super) async fn set(&self, position: Position) {
+        let LastWrite { revision, at } = *self.last_write.lock();
+        if at.is_some_and(|at| at.elapsed() < WRITTEN_EVERY) {
             return;
         }
         if let Err(error) = self.write(revision, position).await {
-            tracing::warn!(%error, "how far reactions have come cannot be noted: whoever takes over repeats more, to no effect");
+            tracing::warn!(%error, "how far reactions have come cannot be last_write: whoever takes over repeats more, to no effect");
         }
-        self.noted.lock().at = Some(Instant::now());
+        self.last_write.lock().at = Some(Instant::now());
     }
 
     async fn write(&self, revision: Option<u64>, position: Position) -> Result<(), Error> {
@@ -59,16 +59,16 @@ impl Together {
         let value = format!("\"{position}\"");
         match self.registers.write(&StreamName::new(NAME)?, Expected::after(revision), value.into()).await {
             Ok(revision) => {
-                self.noted.lock().revision = Some(revision);
+                self.last_write.lock().revision = Some(revision);
                 Ok(())
             }
             // Another server that takes itself for the one that reacts: what it says holds as well.
-            Err(Error::WrongExpected { .. }) => self.look().await.map(drop),
+            Err(Error::WrongExpected { .. }) => self.read_register().await.map(drop),
             Err(error) => Err(error),
         }
     }
 
-    async fn look(&self) -> Result<(Option<u64>, Option<Position>), Error> {
+    async fn read_register(&self) -> Result<(Option<u64>, Option<Position>), Error> {
         let (revision, position) = match self.registers.read(&StreamName::new(NAME)?).await? {
             Register::Empty | Register::Erased => (None, None),
             Register::Holds { revision, value } => {
@@ -77,7 +77,7 @@ impl Together {
                 (Some(revision), raw.map(Position::new))
             }
         };
-        self.noted.lock().revision = revision;
+        self.last_write.lock().revision = revision;
         Ok((revision, position))
     }
 }
