@@ -248,13 +248,12 @@ impl Victim {
         &self.files
     }
 
-    /// Where each group starts: file and byte.
+    /// Where each group lies: file and bytes, and how many events there are with it.
     #[must_use]
-    pub fn borders(&self) -> Vec<(String, u64)> {
-        self.groups
-            .iter()
-            .map(|group| (format::segment_name(group.segment), group.range.start as u64))
-            .collect()
+    pub fn groups(&self) -> Vec<(String, Range<u64>, u64)> {
+        let range = |group: &Group| group.range.start as u64..group.range.end as u64;
+        let place = |group: &Group| (format::segment_name(group.segment), range(group), group.end());
+        self.groups.iter().map(place).collect()
     }
 
     /// Tampers with a copy, somewhere among the first `below` events, of which the log has more than two.

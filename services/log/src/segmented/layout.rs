@@ -46,7 +46,7 @@ impl Segment {
         let (behind, groups) =
             survey::behind(&*self.file, &contents, &stop).map_err(|e| self.unreadable(e))?;
         let facts = Facts { header: Page::Good, followed: true, held: false, behind, groups };
-        if let (Decision::Refuse, because) = recover::decide(&facts) {
+        if let (Decision::Refuse, because) = recover::decide(facts) {
             return Err(self.refused(&stop, because).into());
         }
         if contents.frontier != next.frontier {
@@ -74,7 +74,7 @@ impl Segment {
             let (behind, groups) =
                 survey::behind(&*self.file, &contents, &stop).map_err(|e| self.unreadable(e))?;
             let facts = Facts { header: Page::Good, followed: false, held, behind, groups };
-            match recover::decide(&facts) {
+            match recover::decide(facts) {
                 (Decision::Refuse, because) => {
                     // A live writer may have finished this group and the next between our two looks. A commit after it means that
                     // it is there by now, so if it is still bad, it is.
@@ -211,7 +211,7 @@ impl Found {
         loop {
             let Err((header, reason)) = self.header else { return Ok(None) };
             let (behind, groups) = survey::under_no_header(&*self.file).map_err(|e| self.unreadable(e))?;
-            match recover::decide(&Facts { header, followed, held, behind, groups }) {
+            match recover::decide(Facts { header, followed, held, behind, groups }) {
                 // A live writer may have started it between our two looks. The header is durable before any group, so by now it is
                 // there.
                 (Decision::Refuse, _) if again => {

@@ -1,9 +1,10 @@
 //! Disks that break their promises: a write that was synced is lost, or is elsewhere; a sector becomes zeros; a bit flips. What is harmed
 //! must be refused and named, never cut and never served.
 //!
-//! One case a single disk cannot tell: the last group that was synced is gone, wholly or in part, and looks like one that never was. It is
-//! counted apart; whoever knows better, as a witness does, has the log refused.
+//! One case a single disk cannot tell: the last groups that were synced are gone, or only a part of the very last one is left, which looks as
+//! if it had never been synced. It is counted apart; whoever knows better, as a witness does, has the log refused.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use duban_log::contract::{all, event, is};
@@ -11,8 +12,8 @@ use duban_log::disk::sim::{Broken, Dice, SimDisk};
 use duban_log::disk::{Access, Disk};
 use duban_log::tamper::{Files, Victim};
 use duban_log::{
-    Contradiction, Direction, Error, EventLog, Filter, Head, Options, Reader, Recorded, SegmentedLog,
-    Witness, verify_on,
+    Contradiction, Direction, Error, EventLog, Filter, Head, Options, Recorded, SegmentedLog, Witness,
+    verify_on,
 };
 
 use crate::clients::{Clients, Wrong, dyn_disk, load, name, runtime, small};
@@ -65,40 +66,59 @@ fn broken(dice: &mut Dice, tally: &mut Tally, options: &dyn Fn(Options) -> Optio
         Ok::<_, Wrong>((clients, log.head()))
     })?;
     drop(log);
-    let before_last = before_last_group(&disk)?;
+    // As it was written: what the drive did otherwise is seen when the power comes back.
+    let groups = Files::copy(&disk).and_then(Victim::new).map_err(|e| e.to_string())?.groups();
     let disk = disk.after_power_loss(&mut Dice::new(0));
     let harmed = match way {
         0 | 1 => disk.broken(),
-        _ => Some(harm(&disk, way, dice)?),
+        _ => Some(harm(&disk, way, &groups, dice)?),
     };
-    judge(&disk, &clients, head, before_last, tally, options).map_err(|wrong| format!("{harmed:?}: {wrong}"))
+    let written = Written { clients, head, groups };
+    judge(&disk, &written, harmed.as_ref(), tally, options).map_err(|wrong| format!("{harmed:?}: {wrong}"))
 }
 
-/// What is there without the last group, as a reader sees it beside a writer that says nothing.
-fn before_last_group(disk: &SimDisk) -> Result<Head, Wrong> {
-    let disk = disk.after_kill();
-    disk.mute();
-    let _lock = disk.lock().map_err(|e| e.to_string())?;
-    Ok(Reader::open_on(dyn_disk(&disk)).map_err(|e| e.to_string())?.head())
+type Place = (String, Range<u64>);
+
+/// What was written and synced.
+struct Written {
+    clients: Clients,
+    head: Head,
+    groups: Vec<(String, Range<u64>, u64)>,
 }
+
+impl Written {
+    /// Whether nobody can tell that the log was longer than so many events: the last group was harmed, or all ends of groups behind.
+    fn untellable(&self, size: u64, harmed: Option<&Place>) -> bool {
+        let gone: Vec<_> = self.groups.iter().filter(|(_, _, after)| *after > size).collect();
+        gone.len() == 1
+            || harmed.is_some_and(|(file, bytes)| {
+                gone.iter().all(|(of, group, _)| {
+                    of == file && bytes.start < group.end && bytes.end > group.end - COMMIT_BYTES
+                })
+            })
+    }
+}
+
+/// Bytes of the record with which a group ends.
+const COMMIT_BYTES: u64 = 72;
 
 /// Harms a disk that was synced.
-fn harm(disk: &SimDisk, way: u64, dice: &mut Dice) -> Result<(String, std::ops::Range<u64>), Wrong> {
+fn harm(
+    disk: &SimDisk,
+    way: u64,
+    groups: &[(String, Range<u64>, u64)],
+    dice: &mut Dice,
+) -> Result<Place, Wrong> {
     let any = |e: std::io::Error| e.to_string();
     if way == 2 {
-        // Zeros that begin where a group does.
-        let victim = Files::copy(disk).and_then(Victim::new).map_err(|e| e.to_string())?;
-        let mut borders = victim.borders();
-        // Those in the last segment have nothing but the groups behind them for witnesses.
-        if let Some((last, _)) = borders.last().cloned()
-            && dice.below(2) == 0
-        {
-            borders.retain(|(file, _)| *file == last);
-        }
-        let (file, at) = borders[usize::try_from(dice.below(borders.len() as u64)).unwrap()].clone();
-        let range = at..at + [8, 512, 4096][usize::try_from(dice.below(3)).unwrap()];
-        disk.zero(&file, range.clone()).map_err(any)?;
-        return Ok((file, range));
+        // Zeros that begin where a group does, half of them in the last segment: there only the groups behind them can tell.
+        let last = groups.last().map(|(file, ..)| file);
+        let in_last = dice.below(2) == 0;
+        let borders: Vec<_> = groups.iter().filter(|(file, ..)| !in_last || Some(file) == last).collect();
+        let (file, group, _) = borders[usize::try_from(dice.below(borders.len() as u64)).unwrap()];
+        let range = group.start..group.start + [8, 512, 4096][usize::try_from(dice.below(3)).unwrap()];
+        disk.zero(file, range.clone()).map_err(any)?;
+        return Ok((file.clone(), range));
     }
     let names = disk.list().map_err(any)?;
     let name = &names[usize::try_from(dice.below(names.len() as u64)).unwrap()];
@@ -137,12 +157,12 @@ async fn read(log: &SegmentedLog, clients: &Clients) -> Result<(Vec<Recorded>, V
 
 fn judge(
     disk: &SimDisk,
-    clients: &Clients,
-    head: Head,
-    before_last: Head,
+    written: &Written,
+    harmed: Option<&Place>,
     tally: &mut Tally,
     options: &dyn Fn(Options) -> Options,
 ) -> Result<(), Wrong> {
+    let (clients, head) = (&written.clients, written.head);
     let report = verify_on(&dyn_disk(disk), 2, &|_, _| ()).map_err(|e| format!("verify: {e}"))?;
     tally.verified += u64::from(!report.ok);
     let named =
@@ -191,7 +211,7 @@ fn judge(
         tally.harmless += 1;
         return Ok(());
     }
-    if log.head() != before_last {
+    if !written.untellable(size, harmed) {
         return Err(format!("{size} of {} events are left, and nobody says so", head.size));
     }
     tally.untellable += 1;
