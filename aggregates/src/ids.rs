@@ -83,11 +83,30 @@ uuid_ids! {
     HistoryId;
 }
 
+impl CustomerId {
+    /// Nobody: what a case would have that names neither a customer nor a reporter.
+    pub const NOBODY: Self = Self(Uuid::nil());
+}
+
 text_ids! {
     /// An employee's number.
     EmployeeId;
     /// A responsible unit, a department or a contractor, as the policy's register names it.
     UnitId;
+}
+
+impl EmployeeId {
+    /// The number as it is compared: typed with other spaces or in other letters it is the same person's.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self(self.0.trim().to_lowercase())
+    }
+
+    /// Whether both are the same person's.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.folded() == other.folded()
+    }
 }
 
 numbers! {

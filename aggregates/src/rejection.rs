@@ -302,11 +302,22 @@ rejections! {
         /// The number.
         order: OrderNo,
     } => Rule, "NO_EXTENSION_ASKED", "no extension of order {order} is asked";
-    /// Feedback on this ground needs two dissatisfied rounds.
+    /// Feedback on this ground needs two rounds that ended less than satisfied.
     TooFewDissatisfiedRounds {
         /// How many there are.
         rounds: u32,
-    } => Rule, "TOO_FEW_DISSATISFIED_ROUNDS", "two dissatisfied rounds are needed, there are {rounds}";
+    } => Rule, "TOO_FEW_DISSATISFIED_ROUNDS", "two rounds that ended less than satisfied are needed, there are {rounds}";
+    /// The customer did not decline to rate.
+    NotDeclined => Rule, "NOT_DECLINED", "the round's last answer is not that the customer will not rate";
+    /// The reporter can be asked.
+    SomebodyToAsk => Rule, "SOMEBODY_TO_ASK", "the reporter is known and can be asked";
+    /// The lead did not reply that the service cannot be given.
+    ServiceProvided => Rule, "SERVICE_PROVIDED", "the lead did not reply that the service cannot be given";
+    /// No reply to the order names this person.
+    NotNamed {
+        /// The order.
+        order: OrderNo,
+    } => Rule, "NOT_NAMED", "no reply to order {order} names this person";
     /// The customer may still be reached.
     AttemptsMissing {
         /// What is missing.
@@ -403,10 +414,19 @@ rejections! {
         /// The number.
         measure: MeasureNo,
     } => Unknown, "UNKNOWN_MEASURE", "there is no measure {measure}";
+    /// The measure failed.
+    MeasureFailed {
+        /// The number.
+        measure: MeasureNo,
+    } => Rule, "MEASURE_FAILED", "measure {measure} failed: plan another";
+    /// The problem is closed.
+    ProblemClosed => Rule, "PROBLEM_CLOSED", "a ticket joins only an open problem";
     /// The ticket did not join the problem.
     NotInProblem => Rule, "NOT_IN_PROBLEM", "the ticket did not join this problem";
     /// It is in another problem.
     InAnotherProblem => Rule, "IN_ANOTHER_PROBLEM", "the ticket is in another problem";
+    /// Money is owed to customers only.
+    NoCustomer => Rule, "NO_CUSTOMER", "the case has no customer, and money is owed to customers only";
     /// No such due.
     UnknownDue {
         /// The number.
@@ -417,6 +437,16 @@ rejections! {
         /// The number.
         due: DueNo,
     } => Rule, "DUE_NOT_APPROVED", "due {due} is not approved";
+    /// The due was cancelled.
+    DueCancelled {
+        /// The number.
+        due: DueNo,
+    } => Rule, "DUE_CANCELLED", "due {due} was cancelled";
+    /// The customer has the money.
+    DueSettled {
+        /// The number.
+        due: DueNo,
+    } => Rule, "DUE_SETTLED", "due {due} was paid or credited";
     /// The ticket is paused.
     AlreadyPaused => Rule, "ALREADY_PAUSED", "the ticket is paused: pauses are not nested";
     /// The chain stands still while the ticket is paused.
@@ -474,6 +504,11 @@ rejections! {
     AlreadyReplied => Rule, "ALREADY_REPLIED", "a reply was given: the ticket cannot be rejected as not ours";
     /// The other ticket cannot take this one over.
     CannotMerge => Rule, "CANNOT_MERGE", "merge needs another open ticket of the same customer and service";
+    /// The ticket was merged itself: what is handed over goes on with it.
+    MergedOn {
+        /// The ticket that goes on.
+        into: TicketId,
+    } => Rule, "MERGED_ON", "the ticket was merged into {into}: hand it over there";
     /// Merged tickets are not reopened.
     MergedForGood => Rule, "MERGED_FOR_GOOD", "a merged ticket is not reopened: the other ticket goes on";
     /// More than 30 days ago.

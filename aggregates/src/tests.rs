@@ -1,9 +1,11 @@
 //! `check(given, when, then)` for every success, refusal and repeat; the two traces of domain.md section 11; and
 //! properties over random histories.
 
+mod always_end;
 mod chain;
 mod clocks;
 mod ends;
+mod ends_keep;
 mod explain;
 mod facts;
 mod fixture;

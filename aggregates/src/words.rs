@@ -104,6 +104,16 @@ words! {
         LargeAccount = "large_account",
     }
 
+    /// Who brought the case, where that is not the customer for themself.
+    ReporterKind {
+        /// Somebody on the customer's behalf.
+        OnBehalf = "on_behalf",
+        /// A non-user: masts, poles, nuisance calls.
+        NonUser = "non_user",
+        /// Nobody who can be named, or asked.
+        Anonymous = "anonymous",
+    }
+
     /// What service the case is about.
     Product {
         /// Fixed line telephone.
@@ -144,6 +154,8 @@ words! {
         BasicallySatisfied = "basically_satisfied",
         /// 不满意.
         Dissatisfied = "dissatisfied",
+        /// 未评价: reached, and will not rate. It passes only with a supervisor's sign-off, and counts as its own answer.
+        Declined = "declined",
     }
 
     /// How feedback was passed.
@@ -154,6 +166,26 @@ words! {
         Unreachable = "unreachable",
         /// Concluded; counts as dissatisfied everywhere.
         Concluded = "concluded",
+        /// 未评价: reached, and would not rate; never counts as satisfied.
+        Declined = "declined",
+        /// An anonymous reporter: there is nobody to ask; never counts as satisfied.
+        NobodyToAsk = "nobody_to_ask",
+    }
+
+    /// On what ground a service cannot be given 无法提供.
+    NotProvidedGround {
+        /// No line, port or coverage.
+        NoResources = "no_resources",
+        /// The customer's own terminal is the cause.
+        CustomersOwnTerminal = "customers_own_terminal",
+        /// The customer is gone.
+        CustomerGone = "customer_gone",
+        /// The customer, or the house, does not let us in.
+        EntryRefused = "entry_refused",
+        /// Force majeure.
+        ForceMajeure = "force_majeure",
+        /// The law forbids it.
+        AgainstTheLaw = "against_the_law",
     }
 
     /// On what ground a never-satisfied ticket was concluded 无理诉求.
@@ -176,6 +208,8 @@ words! {
         FactsLacking = "facts_lacking",
         /// The ticket was reopened.
         Reopened = "reopened",
+        /// After feedback had passed the matter returned: the line failed again, or the customer called back.
+        MatterReturned = "matter_returned",
     }
 
     /// Why a ticket was reopened.

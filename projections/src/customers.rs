@@ -107,7 +107,7 @@ fn said(event: &StoredEvent<'_>) -> Result<Option<Said>, Undecodable> {
     // A ticket may be its customer's first event.
     Ok(match ticket_event_of(event)? {
         ticket::Event::Intake(intake::Event::TakenIn(intake)) => {
-            Some(Said::Has(intake.customer.id, intake.customer.phone_hash))
+            intake.person_with_phone().map(|(person, phone_hash)| Said::Has(person, phone_hash))
         }
         _ => None,
     })

@@ -65,6 +65,7 @@ fn event_unit<'t>(ticket: &'t Ticket, event: &'t Event) -> Option<&'t str> {
                 order::Event::Issued { order, .. }
                 | order::Event::Accepted { order }
                 | order::Event::Replied { order, .. }
+                | order::Event::DoneByStruck { order, .. }
                 | order::Event::ReturnRequested { order, .. }
                 | order::Event::ReturnGranted { order }
                 | order::Event::ReturnRefused { order, .. }

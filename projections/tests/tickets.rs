@@ -181,7 +181,7 @@ async fn pages_join_to_the_whole_in_every_order_and_matters_are_found() {
         assert_eq!(whole.len(), counted);
     }
     for ticket in folded.values() {
-        let (customer, service) = (ticket.intake.customer.id, ticket.intake.service.number_hash);
+        let (customer, service) = (ticket.intake.person(), ticket.intake.number_hash());
         let found = tickets.same_matter(customer, service, &ticket.intake.category).unwrap();
         assert!(found.iter().any(|row| row.ticket == ticket.id()));
         assert!(tickets.of_customer(customer).unwrap().iter().any(|row| row.ticket == ticket.id()));
@@ -306,6 +306,6 @@ async fn a_poisoned_event_stops_one_read_model_alone_and_whoever_waits_is_told_a
     assert_eq!(tickets.get(ticket.id()).unwrap().map(|row| row.revision), Some(ticket.revision));
     assert!(tickets.standing().stopped.is_some());
     customers.wait_for(log.head().position.unwrap(), PATIENCE).await.unwrap();
-    let phone = ticket.intake.customer.phone_hash;
-    assert_eq!(customers.by_phone(&phone).unwrap(), Some(ticket.intake.customer.id));
+    let phone = ticket.intake.person_with_phone().unwrap().1;
+    assert_eq!(customers.by_phone(&phone).unwrap(), Some(ticket.intake.person()));
 }

@@ -93,6 +93,7 @@ pub fn take_in_request(case: &Case, command: &str) -> api::TakeInRequest {
         requests: Vec::new(),
         attachments: Vec::new(),
         mass_outage: false,
+        reporter: None,
         linked: None,
         install: (case.kind == TicketKind::Install)
             .then_some(ev::InstallOrder { fees_fen: 10_000, promised_on: None }),
@@ -246,6 +247,7 @@ pub fn reply(case: &mut Case) -> Sent {
             cause: None,
             measures: Vec::new(),
             done_by: vec!["access-5".into()],
+            not_provided: None,
         }
     )
 }

@@ -120,7 +120,9 @@ impl VerdictExplained {
             self.differ(format!("{} had no part in the ticket", self.verdict.unit));
         }
         let assessor = &history[self.given].0.actor;
-        let own = before.and_then(|ticket| ticket.people.get(&assessor.id)).is_some_and(|part| part.handled);
+        let own = before
+            .and_then(|ticket| ticket.people.get(&assessor.id.folded()))
+            .is_some_and(crate::ticket::state::Part::handled);
         if own && !assessor.role.is_system() {
             self.differ(format!("{} judged work that they did", assessor.id));
         }

@@ -172,7 +172,7 @@ pub(super) fn take_in(prng: &mut Prng, customer: CustomerId, at: Timestamp, seal
         happened_at: super::after(at, -i64::from(prng.below(86_400))),
         taken_in_at: at,
         first_owner: FirstOwner { employee: desk.id.clone(), department: desk.unit.clone() },
-        customer: Customer {
+        customer: Some(Customer {
             id: customer,
             name: seal(&name),
             phone: seal(&phone),
@@ -184,13 +184,13 @@ pub(super) fn take_in(prng: &mut Prng, customer: CustomerId, at: Timestamp, seal
                 _ => Tier::Standard,
             },
             segment: if prng.percent(6) { Segment::LargeAccount } else { Segment::Public },
-        },
-        service: Service {
+        }),
+        service: Some(Service {
             number: seal(&phone),
             number_hash: prng.bytes(),
             product: if category.contains("mobile") { Product::Mobile } else { Product::Broadband },
             monthly_rent_fen: u64::from(prng.below(20) + 3) * 1_000,
-        },
+        }),
         area: Area {
             province: province.to_owned(),
             city: city.to_owned(),
@@ -206,6 +206,7 @@ pub(super) fn take_in(prng: &mut Prng, customer: CustomerId, at: Timestamp, seal
             promised_on: prng.percent(50).then(|| add_days(local_date(at), prng.below(12) + 4)),
         }),
         source: None,
+        reporter: None,
     };
     let command = Command::TakeIn { intake: Box::new(intake), open_twin: None, reopenable_twin: None };
     Proposal { at, actor: desk, command: command.into() }

@@ -321,7 +321,14 @@ impl Scene<'_> {
         let worker = self.of_unit(&assist.unit);
         let resolution = self.text();
         let done_by = vec![worker.id.clone()];
-        let command = order::Command::Reply { order, resolution, cause: None, measures: Vec::new(), done_by };
+        let command = order::Command::Reply {
+            order,
+            resolution,
+            cause: None,
+            measures: Vec::new(),
+            done_by,
+            not_provided: None,
+        };
         (worker, command.into())
     }
 
@@ -348,7 +355,8 @@ impl Scene<'_> {
         };
         let done_by = vec![worker.id.clone()];
         let resolution = self.text();
-        (worker, order::Command::Reply { order, resolution, cause, measures, done_by }.into())
+        let not_provided = None;
+        (worker, order::Command::Reply { order, resolution, cause, measures, done_by, not_provided }.into())
     }
 
     fn prove_service(&mut self, missing: &Missing, lead: &Order) -> Step {

@@ -174,6 +174,7 @@ fn a_cause_that_is_not_yet_known_supersedes_none_and_the_unit_may_find_it() {
     assert_eq!(office.t().cause, None);
     let office = office.pass(Stage::Dispatch).then(of("line-crew"), accept(1));
     let found = crate::ticket::order::Command::Reply {
+        not_provided: None,
         order: OrderNo(1),
         resolution: s("已更正"),
         cause: Some(Cause::Known(s("录入错误"))),
@@ -205,7 +206,7 @@ fn anything_less_than_satisfied_opens_the_next_round_where_the_desk_says() {
         let office = Office::at_stage(Kind::Fault, Stage::Feedback).then(a(Role::Desk), command.into());
         let round = &office.t().round;
         assert_eq!((office.stage(), round.number, round.reply, round.lead), (stage, 2, None, None));
-        assert_eq!(office.t().dissatisfied_rounds, u32::from(answer == Answer::Dissatisfied));
+        assert_eq!(office.t().dissatisfied_rounds, 1);
         let next = Stage::ALL.into_iter().filter(|passed| (stage..Stage::Close).contains(passed));
         let office = next.fold(office, Office::pass).pass(Stage::Close);
         assert_eq!(office.t().round.number, 2);

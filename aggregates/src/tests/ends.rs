@@ -38,7 +38,7 @@ fn desk() -> Actor {
 }
 
 #[test]
-fn an_end_recalls_orders_cancels_clocks_and_keeps_receipts_owed() {
+fn an_end_recalls_orders_cancels_clocks_and_keeps_receipts_owed_with_theirs() {
     let mut handed_over = intake(Kind::Complaint, march(2, 9, 0));
     handed_over.requests = vec![outside("12315-1", None)];
     let office = Office::opened(handed_over).pass(Stage::Investigate).pass(Stage::Dispatch);
@@ -50,7 +50,6 @@ fn an_end_recalls_orders_cancels_clocks_and_keeps_receipts_owed() {
         "cancelled appealable",
         "cancelled contact",
         "cancelled answer",
-        "cancelled outside",
         "cancelled stage reply",
     ];
     let office = check(&office, (desk(), withdraw()), Ok(&then));

@@ -91,7 +91,7 @@ pub(super) fn intake(kind: Kind, at: Timestamp) -> Intake {
         happened_at: at,
         taken_in_at: at,
         first_owner: FirstOwner { employee: "desk-01".into(), department: "desk".into() },
-        customer: Customer {
+        customer: Some(Customer {
             id: CUSTOMER,
             name: s("王芳"),
             phone: s("10012345678"),
@@ -99,13 +99,13 @@ pub(super) fn intake(kind: Kind, at: Timestamp) -> Intake {
             address: None,
             tier: Tier::Standard,
             segment: Segment::Public,
-        },
-        service: Service {
+        }),
+        service: Some(Service {
             number: s("10012345678"),
             number_hash: [3; 16],
             product: Product::Broadband,
             monthly_rent_fen: 9_900,
-        },
+        }),
         area: Area {
             province: "henan".into(), city: "郑州".into(), district: "金水区".into(), rural: false
         },
@@ -115,6 +115,7 @@ pub(super) fn intake(kind: Kind, at: Timestamp) -> Intake {
         linked: None,
         install: (kind == Kind::Install).then_some(install::Order { fees_fen: 10_000, promised_on: None }),
         source: None,
+        reporter: None,
     }
 }
 
@@ -387,6 +388,7 @@ pub(super) fn reply(order: u32) -> Command {
         cause: None,
         measures: Vec::new(),
         done_by: vec!["line-crew-1".into()],
+        not_provided: None,
     }
     .into()
 }

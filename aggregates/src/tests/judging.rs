@@ -133,7 +133,7 @@ fn a_problems_action_serves_the_tickets_that_joined_it() {
     let serve = || -> Command { Do::ServeMeasure { problem, action }.into() };
     let office = Office::at_stage(Kind::Complaint, Stage::Inspect);
     check(&office, (a(Role::Rule), serve()), Err(Rejection::NotInProblem));
-    let office = office.then(a(Role::Desk), intake::Command::JoinProblem { problem }.into());
+    let office = office.then(a(Role::Desk), intake::Command::JoinProblem { problem, open: true }.into());
     let office = office.clone().then(a(Role::Dispatch), plan(&office));
     let office = check(&office, (a(Role::Rule), serve()), Ok(&["MeasureServed"]));
     check(&office, (a(Role::Rule), serve()), Ok(&[]));

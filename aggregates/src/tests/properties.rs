@@ -3,6 +3,7 @@
 mod clocks;
 mod nonsense;
 mod oracle;
+mod stuck;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -3,9 +3,11 @@
 use crate::rejection::{Class, Rejection};
 
 const TESTS: &str = concat!(
+    include_str!("always_end.rs"),
     include_str!("chain.rs"),
     include_str!("clocks.rs"),
     include_str!("ends.rs"),
+    include_str!("ends_keep.rs"),
     include_str!("facts.rs"),
     include_str!("judging.rs"),
     include_str!("orders.rs"),

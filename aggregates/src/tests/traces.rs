@@ -22,7 +22,7 @@ fn answered(office: Office, answer: Answer) -> Office {
 #[test]
 fn broadband_down_at_a_rural_gold_customer() {
     let mut down = intake(Kind::Fault, march(2, 9, 0));
-    down.customer.tier = Tier::Gold;
+    down.customer.as_mut().unwrap().tier = Tier::Gold;
     down.area.rural = true;
     let office = Office::opened(down)
         .then(a(Role::Desk), test(false))

@@ -91,6 +91,21 @@ pub enum Event {
         /// The supervisor's reason.
         reason: Sealed,
     },
+    /// A supervisor signed off that a customer who was reached will not rate 未评价; passes feedback, never as satisfied.
+    DeclinedSignedOff {
+        /// The supervisor's reason.
+        reason: Sealed,
+    },
+    /// A supervisor signed off that there is nobody to ask: an anonymous reporter; passes feedback, never as satisfied.
+    NobodyToAskSignedOff {
+        /// The supervisor's reason.
+        reason: Sealed,
+    },
+    /// A supervisor consented to the lead's reply that the service cannot be given 无法提供; the customer is told next.
+    NotProvidedConsented {
+        /// The supervisor's reason.
+        reason: Sealed,
+    },
     /// A supervisor concluded a never-satisfied ticket; passes feedback as dissatisfied.
     FeedbackConcluded {
         /// The ground.
@@ -237,6 +252,21 @@ pub enum Command {
         /// Why; required.
         reason: Sealed,
     },
+    /// Sign off that a customer who was reached will not rate.
+    SignOffDeclined {
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Sign off that there is nobody to ask.
+    SignOffNobodyToAsk {
+        /// Why; required.
+        reason: Sealed,
+    },
+    /// Consent to the lead's reply that the service cannot be given.
+    ConsentToNotProvided {
+        /// Why; required.
+        reason: Sealed,
+    },
     /// Conclude a never-satisfied ticket.
     ConcludeFeedback {
         /// The ground.
@@ -272,6 +302,13 @@ pub enum Command {
     /// Assessment lacks facts: back to investigate.
     RequestFacts {
         /// Which; required.
+        reason: Sealed,
+    },
+    /// The matter returned after feedback had passed, and before the end: open the next round.
+    OpenNextRound {
+        /// Investigate or dispatch.
+        stage: Stage,
+        /// What happened; required.
         reason: Sealed,
     },
     /// Send replies back before feedback.

@@ -205,8 +205,10 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             if draft.ticket.ended.as_ref().is_some_and(|ended| matches!(ended.how, End::Merged(_))) {
                 return Err(Rejection::TicketEnded);
             }
-            let replied = draft.ticket.lead_replied_since(1);
-            let replied_again = draft.ticket.lead_replied_since(draft.ticket.opened_round);
+            // After an end no reply will come any more, and the body still waits for its answer.
+            let ended = !draft.ticket.is_open();
+            let replied = ended || draft.ticket.lead_replied_since(1);
+            let replied_again = ended || draft.ticket.lead_replied_since(draft.ticket.opened_round);
             match kind {
                 ReceiptKind::Interim => {}
                 ReceiptKind::Final if !replied => return Err(Rejection::NoReplyYet),

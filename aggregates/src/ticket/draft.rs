@@ -147,17 +147,17 @@ impl<'a> Draft<'a> {
 
     /// The actor handled nothing on this ticket; the server's own identities handle nothing.
     pub(crate) fn not_own_work(&self) -> Result<(), Rejection> {
-        self.no_part(|part| part.handled)
+        self.no_part(crate::ticket::state::Part::handled)
     }
 
     /// The actor had no part in this ticket at all.
     pub(crate) fn no_part_at_all(&self) -> Result<(), Rejection> {
-        self.no_part(|part| part.handled || part.judged)
+        self.no_part(|part| part.handled() || part.judged)
     }
 
     fn no_part(&self, counts: impl Fn(&crate::ticket::state::Part) -> bool) -> Result<(), Rejection> {
         let actor = &self.context.actor;
-        if !actor.role.is_system() && self.ticket.people.get(&actor.id).is_some_and(counts) {
+        if !actor.role.is_system() && self.ticket.people.get(&actor.id.folded()).is_some_and(counts) {
             return Err(Rejection::OwnWork);
         }
         Ok(())

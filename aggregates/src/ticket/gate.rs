@@ -11,7 +11,7 @@ use crate::sealed::Sealed;
 use crate::ticket::draft::Draft;
 use crate::ticket::order::MeasurePlan;
 use crate::ticket::state::{Ticket, index, next_number};
-use crate::words::{FeedbackPassed, Milestone, Role, Stage};
+use crate::words::{FeedbackPassed, Milestone, NotProvidedGround, Role, Stage};
 
 // Where this was before; until every user names where it is.
 pub use crate::words::Gate;
@@ -38,6 +38,8 @@ pub struct Certificate {
     pub gates: Vec<Held>,
     /// The certificate it supersedes was issued by this event.
     pub supersedes: Option<EventId>,
+    /// The service could not be given 无法提供, on this ground.
+    pub not_provided: Option<NotProvidedGround>,
 }
 
 /// What happened to gates and measures.
@@ -72,6 +74,20 @@ pub enum Event {
         problem: ProblemId,
         /// The problem's event that proves the action.
         action: EventId,
+    },
+    /// A measure did not work, or cannot be carried out: it proves nothing, and another takes its place.
+    MeasureFailed {
+        /// The measure.
+        measure: MeasureNo,
+        /// What was found.
+        finding: Sealed,
+    },
+    /// The problem's corrective action that served this ticket has failed.
+    ServedActionFailed {
+        /// The problem.
+        problem: ProblemId,
+        /// The problem's event that recorded the failure.
+        failure: EventId,
     },
     /// A supervisor waived a gate: 1, 3 or 5.
     Waived {
@@ -109,6 +125,20 @@ pub enum Command {
         /// The problem's event that proves the action.
         action: EventId,
     },
+    /// Say that a measure failed.
+    FailMeasure {
+        /// The measure.
+        measure: MeasureNo,
+        /// What was found; required.
+        finding: Sealed,
+    },
+    /// A problem's corrective action failed (a reaction).
+    FailServedAction {
+        /// The problem; the ticket joined it.
+        problem: ProblemId,
+        /// The problem's event that recorded the failure.
+        failure: EventId,
+    },
     /// Waive gate 1, 3 or 5.
     Waive {
         /// The gate.
@@ -129,6 +159,8 @@ pub struct Measure {
     pub due_on: Date,
     /// The event by which it was carried out.
     pub carried_out: Option<EventId>,
+    /// The event by which it was found to have failed.
+    pub failed: Option<EventId>,
 }
 
 pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
@@ -139,6 +171,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 owner: owner.clone(),
                 due_on: *due_on,
                 carried_out: None,
+                failed: None,
             });
             ticket.handled(meta);
         }
@@ -154,6 +187,13 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             ticket.handled(meta);
         }
         Event::MeasureServed { .. } => ticket.served = Some(meta.id),
+        Event::MeasureFailed { measure, .. } => {
+            let found = index(measure.0).and_then(|index| ticket.measures.get_mut(index));
+            if let Some(measure) = found {
+                measure.failed = Some(meta.id);
+            }
+        }
+        Event::ServedActionFailed { .. } => ticket.served = None,
         Event::Waived { gate, .. } => {
             ticket.waived.insert(*gate, meta.id);
         }
@@ -171,7 +211,9 @@ pub(crate) fn inspectable(ticket: &Ticket, gate: Gate) -> Vec<Missing> {
 }
 
 fn improvement_named(ticket: &Ticket) -> bool {
-    !ticket.measures.is_empty() || ticket.no_measure.is_some() || ticket.served.is_some()
+    ticket.measures.iter().any(|measure| measure.failed.is_none())
+        || ticket.no_measure.is_some()
+        || ticket.served.is_some()
 }
 
 /// What a gate still lacks; nothing where it holds or is waived.
@@ -186,13 +228,13 @@ pub fn missing(ticket: &Ticket, gate: Gate) -> Vec<Missing> {
         Gate::ProblemSolved => {
             missing.extend(ticket.round.passed.is_none().then_some(Missing::Feedback));
             missing.extend(ticket.service_missing());
-            let unsettled = (1u32..).zip(&ticket.dues).filter(|(_, due)| due.settled.is_none());
+            let unsettled = (1u32..).zip(&ticket.dues).filter(|(_, due)| due.is_owed());
             missing.extend(unsettled.map(|(number, _)| Missing::Settlement(DueNo(number))));
         }
         Gate::ServiceImproved => {
             missing.extend((!improvement_named(ticket)).then_some(Missing::Measure));
             // A problem's corrective action serves all its tickets.
-            let open = ticket.measures.iter().filter(|measure| measure.carried_out.is_none());
+            let open = ticket.measures.iter().filter(|it| it.carried_out.is_none() && it.failed.is_none());
             let open = open.filter(|_| ticket.served.is_none());
             missing.extend(open.map(|measure| Missing::MeasureCarriedOut(measure.number)));
         }
@@ -237,7 +279,8 @@ fn proof(ticket: &Ticket, gate: Gate) -> Vec<EventId> {
             proof.extend(ticket.dues.iter().filter_map(|due| due.settled));
         }
         Gate::ServiceImproved => {
-            proof.extend(ticket.measures.iter().filter_map(|measure| measure.carried_out));
+            let standing = ticket.measures.iter().filter(|measure| measure.failed.is_none());
+            proof.extend(standing.filter_map(|measure| measure.carried_out));
             proof.extend(ticket.no_measure);
             proof.extend(ticket.served);
         }
@@ -268,6 +311,7 @@ pub(crate) fn certify(ticket: &Ticket) -> Result<Certificate, Rejection> {
         feedback,
         gates: Gate::ALL.into_iter().map(held).collect(),
         supersedes: ticket.certificate,
+        not_provided: ticket.round.not_provided.map(|known| known.ground),
     })
 }
 
@@ -285,6 +329,9 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             if draft.context.actor.role == Role::Unit {
                 draft.own_unit(&found.owner)?;
             }
+            if found.failed.is_some() {
+                return Err(Rejection::MeasureFailed { measure });
+            }
             if found.carried_out.is_none() {
                 draft.push(Event::MeasureCarriedOut { measure, evidence });
             }
@@ -301,6 +348,23 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             }
             if draft.ticket.served.is_none() {
                 draft.push(Event::MeasureServed { problem, action });
+            }
+        }
+        Command::FailMeasure { measure, finding } => {
+            required("finding", &finding)?;
+            let found = index(measure.0).and_then(|index| draft.ticket.measures.get(index));
+            if found.ok_or(Rejection::UnknownMeasure { measure })?.failed.is_none() {
+                // What did not work is for others to say than for those who did it.
+                draft.not_own_work()?;
+                draft.push(Event::MeasureFailed { measure, finding });
+            }
+        }
+        Command::FailServedAction { problem, failure } => {
+            if draft.ticket.problem != Some(problem) {
+                return Err(Rejection::NotInProblem);
+            }
+            if draft.ticket.served.is_some() {
+                draft.push(Event::ServedActionFailed { problem, failure });
             }
         }
         Command::Waive { gate, reason } => {

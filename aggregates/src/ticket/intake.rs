@@ -6,7 +6,7 @@ use crate::ids::{CustomerId, EmployeeId, EventId, NoticeId, ProblemId, RequestNo
 use crate::policy;
 use crate::sealed::Sealed;
 use crate::ticket::{fault, install};
-use crate::words::ClockKind;
+use crate::words::{ClockKind, ReporterKind};
 
 // Where this was before; until every user names where it is.
 pub use crate::area::Area;
@@ -33,6 +33,33 @@ pub struct Customer {
     pub tier: Tier,
     /// Public customer or large account.
     pub segment: Segment,
+}
+
+/// Who brought the case, where that is not the customer for themself. Feedback goes to the reporter, money and account data to
+/// the customer only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reporter {
+    /// Random id, as a customer's; where there is no customer, the ticket's texts are sealed under its key.
+    pub id: CustomerId,
+    /// On the customer's behalf, a non-user, or anonymous.
+    pub kind: ReporterKind,
+    /// Who it is; nobody, where anonymous.
+    pub known: Option<KnownReporter>,
+    /// What the reporter is to the customer, where it is on the customer's behalf.
+    pub relation: Option<Sealed>,
+    /// The customer's authority in writing, where there is one.
+    pub authority: Option<Attachment>,
+}
+
+/// A reporter who can be named, and asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownReporter {
+    /// Sealed name.
+    pub name: Sealed,
+    /// Sealed phone number.
+    pub phone: Sealed,
+    /// Keyed hash of the phone number.
+    pub phone_hash: [u8; 16],
 }
 
 /// The service the case is about.
@@ -115,10 +142,10 @@ pub struct Intake {
     pub taken_in_at: Timestamp,
     /// First owner.
     pub first_owner: FirstOwner,
-    /// The customer.
-    pub customer: Customer,
-    /// The service.
-    pub service: Service,
+    /// The customer; a non-user's or an anonymous reporter's case may have none.
+    pub customer: Option<Customer>,
+    /// The service; a non-user's or an anonymous reporter's case may have none.
+    pub service: Option<Service>,
     /// The area.
     pub area: Area,
     /// Outside bodies' requests, numbered from 1.
@@ -133,6 +160,84 @@ pub struct Intake {
     pub install: Option<install::Order>,
     /// Imports only.
     pub source: Option<Source>,
+    /// Who brought it; absent where it is the customer.
+    pub reporter: Option<Reporter>,
+}
+
+/// A person with a key of their own, as a stream of theirs begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Random id.
+    pub id: CustomerId,
+    /// Keyed hash of the phone number.
+    pub phone_hash: [u8; 16],
+    /// Tier.
+    pub tier: Tier,
+    /// Segment.
+    pub segment: Segment,
+}
+
+impl Intake {
+    /// The person whose key seals the ticket's texts: the customer, else the reporter.
+    #[must_use]
+    pub fn person(&self) -> CustomerId {
+        let reporter = self.reporter.as_ref().map(|reporter| reporter.id);
+        self.customer.as_ref().map(|customer| customer.id).or(reporter).unwrap_or(CustomerId::NOBODY)
+    }
+
+    /// The person by whom the desk finds the case again, with the keyed hash of the phone; none where there is nobody to name.
+    #[must_use]
+    pub fn person_with_phone(&self) -> Option<(CustomerId, [u8; 16])> {
+        match (&self.customer, &self.reporter) {
+            (Some(customer), _) => Some((customer.id, customer.phone_hash)),
+            (None, Some(reporter)) => reporter.known.as_ref().map(|known| (reporter.id, known.phone_hash)),
+            (None, None) => None,
+        }
+    }
+
+    /// Everybody with a key of their own whom the case is of: the customer, and a reporter who can be named.
+    #[must_use]
+    pub fn people(&self) -> Vec<Person> {
+        let customer = self.customer.iter().map(|it| Person {
+            id: it.id,
+            phone_hash: it.phone_hash,
+            tier: it.tier,
+            segment: it.segment,
+        });
+        let reporter = self.reporter.iter().filter_map(|it| it.known.as_ref().map(|known| (it.id, known)));
+        let reporter = reporter.filter(|(id, _)| self.customer.as_ref().is_none_or(|it| it.id != *id));
+        let reporter = reporter.map(|(id, known)| Person {
+            id,
+            phone_hash: known.phone_hash,
+            tier: Tier::Standard,
+            segment: Segment::Public,
+        });
+        customer.chain(reporter).collect()
+    }
+
+    /// The customer's tier; everybody else's without one.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.customer.as_ref().map_or(Tier::Standard, |customer| customer.tier)
+    }
+
+    /// The customer's segment; the public's without one.
+    #[must_use]
+    pub fn segment(&self) -> Segment {
+        self.customer.as_ref().map_or(Segment::Public, |customer| customer.segment)
+    }
+
+    /// The keyed hash of the service's number; zeros without a service.
+    #[must_use]
+    pub fn number_hash(&self) -> [u8; 16] {
+        self.service.as_ref().map_or([0; 16], |service| service.number_hash)
+    }
+
+    /// Somebody can be told the outcome and asked.
+    #[must_use]
+    pub fn somebody_to_ask(&self) -> bool {
+        self.reporter.as_ref().is_none_or(|reporter| reporter.kind != ReporterKind::Anonymous)
+    }
 }
 
 impl<'a> policy::Subject<'a> {
@@ -141,8 +246,8 @@ impl<'a> policy::Subject<'a> {
         Self {
             kind: intake.kind,
             channel: intake.channel,
-            tier: intake.customer.tier,
-            segment: intake.customer.segment,
+            tier: intake.tier(),
+            segment: intake.segment(),
             province: &intake.area.province,
             rural: intake.area.rural,
             category: &intake.category,
@@ -292,6 +397,8 @@ pub enum Command {
     JoinProblem {
         /// The problem.
         problem: ProblemId,
+        /// Evidence: the problem is open.
+        open: bool,
     },
     /// Link a cut-over notice.
     LinkNotice {

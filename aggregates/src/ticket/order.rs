@@ -8,8 +8,8 @@ use crate::ids::{EmployeeId, OrderNo, UnitId};
 use crate::meta::Meta;
 use crate::sealed::Sealed;
 use crate::ticket::chain::Cause;
-use crate::ticket::state::Ticket;
-use crate::words::Stage;
+use crate::ticket::state::{self, Ticket};
+use crate::words::{NotProvidedGround, Stage};
 
 // Where this was before; until every user names where it is.
 pub use crate::words::Part;
@@ -40,6 +40,17 @@ pub struct MeasurePlan {
     pub owner: UnitId,
     /// By when.
     pub due_on: Date,
+}
+
+/// A service that cannot be given 无法提供, as the lead replies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotProvided {
+    /// On what ground.
+    pub ground: NotProvidedGround,
+    /// What proves it; required.
+    pub evidence: Sealed,
+    /// What was offered instead; required.
+    pub offered: Sealed,
 }
 
 /// What happened to orders.
@@ -73,6 +84,17 @@ pub enum Event {
         cause: Option<Cause>,
         /// Who did the work.
         done_by: Vec<EmployeeId>,
+        /// The service cannot be given; absent where it was.
+        not_provided: Option<NotProvided>,
+    },
+    /// A supervisor struck a name that a reply gives wrongly as one who did the work.
+    DoneByStruck {
+        /// The order replied to.
+        order: OrderNo,
+        /// Whose name.
+        person: EmployeeId,
+        /// Why.
+        reason: Sealed,
     },
     /// 退单 asked.
     ReturnRequested {
@@ -159,6 +181,17 @@ pub enum Command {
         measures: Vec<MeasurePlan>,
         /// Who did the work; at least one.
         done_by: Vec<EmployeeId>,
+        /// The service cannot be given; the lead's word only.
+        not_provided: Option<NotProvided>,
+    },
+    /// Strike a name that a reply gives wrongly (a supervisor who did no part).
+    StrikeDoneBy {
+        /// The order replied to.
+        order: OrderNo,
+        /// Whose name.
+        person: EmployeeId,
+        /// Why; required.
+        reason: Sealed,
     },
     /// Ask to return an order.
     RequestReturn {
@@ -317,7 +350,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             });
             ticket.handled(meta);
         }
-        Event::Replied { order, cause, done_by, .. } => {
+        Event::Replied { order, cause, done_by, not_provided, .. } => {
             change(ticket, *order, |order| {
                 order.status = Status::Replied;
                 order.replies += 1;
@@ -327,13 +360,24 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 Some(Cause::NotYetKnown) | None => {}
             }
             for person in done_by {
-                ticket.people.entry(person.clone()).or_default().handled = true;
+                ticket.people.entry(person.folded()).or_default().named_by.insert(*order);
             }
             if ticket.round.lead == Some(*order) {
                 ticket.round.reply = Some(meta.id);
+                ticket.round.not_provided = not_provided.as_ref().map(|reply| state::NotProvided {
+                    ground: reply.ground,
+                    replied_at: meta.recorded_at,
+                    consent: None,
+                });
                 ticket.complete(Stage::Reply);
             }
             ticket.handled(meta);
+        }
+        // A supervisor's word about what others did; it makes nobody a party to it.
+        Event::DoneByStruck { order, person, .. } => {
+            if let Some(part) = ticket.people.get_mut(&person.folded()) {
+                part.named_by.remove(order);
+            }
         }
         Event::ReturnRequested { order, .. } => {
             ticket.round.returns += 1;

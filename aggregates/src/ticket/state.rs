@@ -21,7 +21,7 @@ use crate::ticket::intake::{FirstOwner, Intake};
 use crate::ticket::money::Due;
 use crate::ticket::order::Order;
 use crate::ticket::verdict::Verdict;
-use crate::words::{Answer, FeedbackPassed, Gate, Kind, Milestone, Outcome, Role, Stage};
+use crate::words::{Answer, FeedbackPassed, Gate, Kind, Milestone, NotProvidedGround, Outcome, Role, Stage};
 
 /// How a ticket ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,17 @@ pub struct Round {
     pub reply: Option<EventId>,
     /// The inspection that passed.
     pub inspection: Option<EventId>,
+    /// The lead replied that the service cannot be given 无法提供.
+    pub not_provided: Option<NotProvided>,
     pub(crate) attempts: Vec<Attempt>,
+}
+
+impl Part {
+    /// Did some of the work, by an act or by a reply's word.
+    #[must_use]
+    pub fn handled(&self) -> bool {
+        self.acted || !self.named_by.is_empty()
+    }
 }
 
 impl Round {
@@ -79,16 +89,36 @@ impl Round {
             passed: None,
             reply: None,
             inspection: None,
+            not_provided: None,
             attempts: Vec::new(),
         }
     }
+
+    /// The service cannot be given, and a supervisor consented to that.
+    #[must_use]
+    pub fn not_provided_consented(&self) -> Option<&NotProvided> {
+        self.not_provided.as_ref().filter(|known| known.consent.is_some())
+    }
+}
+
+/// A lead's reply that the service cannot be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotProvided {
+    /// On what ground.
+    pub ground: NotProvidedGround,
+    /// When it was replied; dues stop here.
+    pub replied_at: Timestamp,
+    /// The supervisor's consent.
+    pub consent: Option<EventId>,
 }
 
 /// What a person did on a ticket; nobody judges their own work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// Took in, investigated, dispatched, replied, recorded facts or feedback, called the customer, paused it.
-    pub handled: bool,
+    pub acted: bool,
+    /// Orders whose replies name this person as one who did the work, and nobody struck the name.
+    pub named_by: BTreeSet<OrderNo>,
     /// Inspected, reported, assessed or signed off. A waiver is no part in the work.
     pub judged: bool,
 }
@@ -150,7 +180,7 @@ pub struct Ticket {
     pub ends: u32,
     /// The round.
     pub round: Round,
-    /// Rounds whose answer was dissatisfied 不满意; "basically satisfied" is none of them.
+    /// Rounds that ended less than satisfied: 不满意, and 基本满意 too.
     pub dissatisfied_rounds: u32,
     /// Every order ever issued.
     pub orders: Vec<Order>,
@@ -162,7 +192,7 @@ pub struct Ticket {
     pub pause: Option<Pause>,
     /// Custody.
     pub custody: Custody,
-    /// Who did what.
+    /// Who did what, by their folded numbers.
     pub people: BTreeMap<EmployeeId, Part>,
     /// The event that recorded a known cause.
     pub cause: Option<EventId>,
@@ -275,6 +305,7 @@ impl Ticket {
     pub fn is_routine(&self) -> bool {
         let satisfied = matches!(self.round.passed, Some((FeedbackPassed::Satisfied, _)));
         self.kind() != Kind::Complaint
+            && self.round.not_provided.is_none()
             && self.round.number == 1
             && satisfied
             && !self.ever_returned
@@ -305,14 +336,14 @@ impl Ticket {
     /// Notes that the event's actor handled the ticket.
     pub(crate) fn handled(&mut self, meta: &Meta) {
         if !meta.actor.role.is_system() {
-            self.people.entry(meta.actor.id.clone()).or_default().handled = true;
+            self.people.entry(meta.actor.id.folded()).or_default().acted = true;
         }
     }
 
     /// Notes that the event's actor judged the ticket.
     pub(crate) fn judged(&mut self, meta: &Meta) {
         if !meta.actor.role.is_system() {
-            self.people.entry(meta.actor.id.clone()).or_default().judged = true;
+            self.people.entry(meta.actor.id.folded()).or_default().judged = true;
         }
     }
 

@@ -10,6 +10,7 @@ use crate::sealed::Sealed;
 use crate::ticket::chain::NewVerdict;
 use crate::ticket::draft::Draft;
 use crate::ticket::state::{Ticket, index};
+use crate::words::Stage;
 
 /// What assessment found about a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +183,12 @@ impl Verdict {
 }
 
 impl Ticket {
+    /// It ended while it was assessed, and its verdicts are to be given all the same.
+    #[must_use]
+    pub fn owes_assessment(&self) -> bool {
+        !self.is_open() && self.stage == Stage::Assess
+    }
+
     /// The verdict that settles a unit's part: the last one that was not superseded. A reversed one settles too.
     #[must_use]
     pub fn verdict_on(&self, unit: &UnitId) -> Option<&Verdict> {
@@ -287,7 +294,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             if !found.appealed {
                 return Err(Rejection::NoAppeal { verdict });
             }
-            if found.assessor == draft.context.actor.id {
+            if found.assessor.is_same(&draft.context.actor.id) {
                 return Err(Rejection::OwnWork);
             }
             draft.not_own_work()?;
@@ -328,7 +335,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             if !found.is_final {
                 return Err(Rejection::VerdictNotFinal { verdict });
             }
-            if found.assessor == draft.context.actor.id {
+            if found.assessor.is_same(&draft.context.actor.id) {
                 return Err(Rejection::OwnWork);
             }
             draft.not_own_work()?;

@@ -63,6 +63,9 @@ pub struct Check {
     /// Who did what is judged later.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     hands: BTreeSet<String>,
+    /// Whom a reply names as one who did the work, with the order replied to.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    named: BTreeSet<(String, OrderNo)>,
     /// Orders of ours that were issued as leads.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     leads: BTreeSet<OrderNo>,
@@ -101,7 +104,8 @@ impl Check {
     /// Follows an event of a ticket.
     pub fn follow(&mut self, event: &Event, meta: &Meta) {
         // The server's own identities do no work that another could judge.
-        let by = (!meta.actor.role.is_system()).then_some(meta.actor.id.as_str());
+        let by = (!meta.actor.role.is_system()).then(|| meta.actor.id.folded());
+        let by = by.as_ref().map(|by| by.as_str());
         let stage = table::step_of(event);
         match event {
             Event::Chain(event) => self.follow_chain(event, stage, by, meta.revision),
@@ -125,7 +129,10 @@ impl Check {
         let (passed, by_whom) = match event {
             ChainEvent::FeedbackRecorded { answer, .. } => (*answer == Answer::Satisfied, by),
             // A supervisor's word about what others did; it makes nobody a party to it.
-            ChainEvent::UnreachableSignedOff { .. } | ChainEvent::FeedbackConcluded { .. } => (true, None),
+            ChainEvent::UnreachableSignedOff { .. }
+            | ChainEvent::FeedbackConcluded { .. }
+            | ChainEvent::DeclinedSignedOff { .. }
+            | ChainEvent::NobodyToAskSignedOff { .. } => (true, None),
             ChainEvent::Inspected { judgements, .. } => {
                 let holds = |gate: &Gate| self.waived.contains(gate);
                 (judgements.iter().all(|judged| judged.passed || holds(&judged.gate)), by)
@@ -141,6 +148,8 @@ impl Check {
             | ChainEvent::FeedbackRecorded { .. }
             | ChainEvent::UnreachableSignedOff { .. }
             | ChainEvent::FeedbackConcluded { .. }
+            | ChainEvent::DeclinedSignedOff { .. }
+            | ChainEvent::NobodyToAskSignedOff { .. }
             | ChainEvent::Inspected { .. }
             | ChainEvent::Reported { .. }
             | ChainEvent::Assessed { .. }
@@ -158,7 +167,7 @@ impl Check {
                 self.waived.clear();
             }
             ChainEvent::ContactAttempted { .. } => self.hands.extend(by.map(str::to_owned)),
-            ChainEvent::RejectionConsented { .. } => {}
+            ChainEvent::RejectionConsented { .. } | ChainEvent::NotProvidedConsented { .. } => {}
         }
     }
 
@@ -169,7 +178,7 @@ impl Check {
             }
             order::Event::Replied { order, done_by, .. } => {
                 self.hands.extend(by.map(str::to_owned));
-                self.hands.extend(done_by.iter().map(|person| person.as_str().to_owned()));
+                self.named.extend(done_by.iter().map(|person| (person.folded().0, *order)));
                 // An assist's reply completes nothing.
                 if let Some(stage) = stage.filter(|_| self.leads.contains(order)) {
                     self.done(stage, true, by, revision);
@@ -186,6 +195,10 @@ impl Check {
             | order::Event::ExtensionGranted { .. }
             | order::Event::ExtensionRefused { .. }
             | order::Event::WaitingForAssist { .. } => {}
+            // What the person did with their own hands shows by their own events.
+            order::Event::DoneByStruck { order, person, .. } => {
+                self.named.remove(&(person.folded().0, *order));
+            }
         }
     }
 
@@ -193,10 +206,13 @@ impl Check {
     fn done(&mut self, stage: Stage, passed: bool, by: Option<&str>, revision: u64) {
         let here = place(stage);
         let mut found = |how| self.found.push(Deviation { how, stage, revision });
-        if matches!(stage, Stage::Inspect | Stage::Assess) && by.is_some_and(|by| self.hands.contains(by)) {
+        let did = |by: &str| self.hands.contains(by) || self.named.iter().any(|(person, _)| person == by);
+        if matches!(stage, Stage::Inspect | Stage::Assess) && by.is_some_and(did) {
             found(How::OwnWork);
         }
-        if self.ended {
+        // An end leaves the verdicts that were to be given.
+        let left = stage == Stage::Assess && here == self.through;
+        if self.ended && !left {
             found(How::OutOfOrder);
         } else if here < self.through {
             // After a later one: once it was left out, and else it is done again.

@@ -7,6 +7,7 @@ use duban_aggregates::clock::{DueStep, Subject};
 use duban_aggregates::custody::Holder;
 use duban_aggregates::ids::{CustomerId, OrderNo, TicketId, UnitId};
 use duban_aggregates::intake::{Area, Channel, Kind, Segment, Severity, Tier};
+use duban_aggregates::money::Due;
 use duban_aggregates::order::{Part, Status};
 use duban_aggregates::state::End;
 use duban_aggregates::ticket::Ticket;
@@ -176,8 +177,8 @@ impl Row {
             kind: ticket.kind(),
             channel: ticket.intake.channel,
             severity: ticket.intake.severity,
-            tier: ticket.intake.customer.tier,
-            segment: ticket.intake.customer.segment,
+            tier: ticket.intake.tier(),
+            segment: ticket.intake.segment(),
             stage: ticket.stage,
             ended: ticket.ended.as_ref().map(|ended| ended.how.clone()),
             ended_at: ticket.ended.as_ref().map(|ended| ended.at),
@@ -189,14 +190,14 @@ impl Row {
             units: round_units.map(|order| order.unit.clone()).collect(),
             orders: open_orders(ticket),
             category: ticket.intake.category.clone(),
-            customer: ticket.intake.customer.id,
-            number_hash: ticket.intake.service.number_hash,
+            customer: ticket.intake.person(),
+            number_hash: ticket.intake.number_hash(),
             area: ticket.intake.area.clone(),
             outside: outside.map(|it| Outside { body: it.body, number: it.number.clone() }).collect(),
             next_due: running.map(|clock| clock.start.due).min(),
             breaches: u32::try_from(breached).unwrap_or(u32::MAX),
             paused: ticket.pause.is_some(),
-            owes: !ticket.receipts_owed().is_empty() || ticket.dues.iter().any(|due| due.settled.is_none()),
+            owes: !ticket.receipts_owed().is_empty() || ticket.dues.iter().any(Due::is_owed),
             taken_in_at: ticket.intake.taken_in_at,
             revision: ticket.revision,
             kept,

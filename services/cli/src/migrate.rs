@@ -257,7 +257,8 @@ async fn customers(log: &dyn EventLog) -> Result<Vec<CustomerId>, Failure> {
                 && let ticket::Event::Intake(intake::Event::TakenIn(intake)) =
                     duban_projections::ticket_event(event).map_err(Failure::broken)?
             {
-                customers.insert(intake.customer.id);
+                customers.insert(intake.person());
+                customers.extend(intake.reporter.as_ref().map(|reporter| reporter.id));
             }
         }
         if page.end {

@@ -266,6 +266,7 @@ impl Step<'_> {
                 cause: cause,
                 measures: Vec::new(),
                 done_by: vec![format!("{}-tech", order.unit)],
+                not_provided: None,
             }
         );
         Ok(self.client.unit(&order.unit)?.reply(request).await?.into_inner())

@@ -9,6 +9,7 @@ use duban_aggregates::install::{Milestone, Outcome};
 use duban_aggregates::intake::{Channel, Kind, Product, Segment, Severity, Tier};
 use duban_aggregates::money::{DueReason, Settlement};
 use duban_aggregates::order::Part;
+use duban_aggregates::words::{NotProvidedGround, ReporterKind};
 use duban_proto::event::v1 as pb;
 
 use crate::error::{Malformed, Problem};
@@ -79,11 +80,15 @@ enums! {
     Segment Segment { Public, LargeAccount }
     Product Product { FixedLine, Broadband, Mobile, LeasedLine }
     Stage Stage { Investigate, Dispatch, Reply, Feedback, Inspect, Report, Assess, Close }
-    Answer Answer { Satisfied, BasicallySatisfied, Dissatisfied }
+    Answer Answer { Satisfied, BasicallySatisfied, Dissatisfied, Declined }
     Ground Ground { BeyondLawOrContract, RemedyRefused, Abuse }
-    RoundCause RoundCause { NotSatisfied, InspectionFailed, FactsLacking, Reopened }
+    RoundCause RoundCause { NotSatisfied, InspectionFailed, FactsLacking, Reopened, MatterReturned }
     ReopenCause ReopenCause { CustomerReturned, DrawFailed, AuditFinding }
-    FeedbackPassed FeedbackPassed { Satisfied, Unreachable, Concluded }
+    FeedbackPassed FeedbackPassed { Satisfied, Unreachable, Concluded, Declined, NobodyToAsk }
+    NotProvidedGround NotProvidedGround {
+        NoResources, CustomersOwnTerminal, CustomerGone, EntryRefused, ForceMajeure, AgainstTheLaw,
+    }
+    ReporterKind ReporterKind { OnBehalf, NonUser, Anonymous }
     Part OrderPart { Lead, Assist }
     ClockKind ClockKind {
         Stage, Order, Contact, Answer, Repair, Activation, Restore, Outside, Ticket, Closing,

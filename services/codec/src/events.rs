@@ -199,6 +199,12 @@ events! {
             [ticket::Event::Chain(chain::Event::ContactAttempted { recording })];
         CHAIN_UNREACHABLE_SIGNED_OFF "chain.unreachable_signed_off.v1" ChainUnreachableSignedOff { reason }
             [ticket::Event::Chain(chain::Event::UnreachableSignedOff { reason })];
+        CHAIN_DECLINED_SIGNED_OFF "chain.declined_signed_off.v1" ChainDeclinedSignedOff { reason }
+            [ticket::Event::Chain(chain::Event::DeclinedSignedOff { reason })];
+        CHAIN_NOBODY_TO_ASK_SIGNED_OFF "chain.nobody_to_ask_signed_off.v1" ChainNobodyToAskSignedOff { reason }
+            [ticket::Event::Chain(chain::Event::NobodyToAskSignedOff { reason })];
+        CHAIN_NOT_PROVIDED_CONSENTED "chain.not_provided_consented.v1" ChainNotProvidedConsented { reason }
+            [ticket::Event::Chain(chain::Event::NotProvidedConsented { reason })];
         CHAIN_FEEDBACK_CONCLUDED "chain.feedback_concluded.v1" ChainFeedbackConcluded
             { ground, offer, appeal_explained }
             [ticket::Event::Chain(chain::Event::FeedbackConcluded { ground, offer, appeal_explained })];
@@ -228,8 +234,11 @@ events! {
             [ticket::Event::Order(order::Event::Issued { order, part, unit, task, replaces })];
         ORDER_ACCEPTED "order.accepted.v1" OrderAccepted { order }
             [ticket::Event::Order(order::Event::Accepted { order })];
-        ORDER_REPLIED "order.replied.v1" OrderReplied { order, resolution, cause, done_by }
-            [ticket::Event::Order(order::Event::Replied { order, resolution, cause, done_by })];
+        ORDER_REPLIED "order.replied.v1" OrderReplied
+            { order, resolution, cause, done_by, not_provided }
+            [ticket::Event::Order(order::Event::Replied { order, resolution, cause, done_by, not_provided })];
+        ORDER_DONE_BY_STRUCK "order.done_by_struck.v1" OrderDoneByStruck { order, person, reason }
+            [ticket::Event::Order(order::Event::DoneByStruck { order, person, reason })];
         ORDER_RETURN_REQUESTED "order.return_requested.v1" OrderReturnRequested { order, reason }
             [ticket::Event::Order(order::Event::ReturnRequested { order, reason })];
         ORDER_RETURN_GRANTED "order.return_granted.v1" OrderReturnGranted { order }
@@ -290,6 +299,10 @@ events! {
             [ticket::Event::Gate(gate::Event::NoMeasureNeeded { reason })];
         GATE_MEASURE_SERVED "gate.measure_served.v1" GateMeasureServed { problem, action }
             [ticket::Event::Gate(gate::Event::MeasureServed { problem, action })];
+        GATE_MEASURE_FAILED "gate.measure_failed.v1" GateMeasureFailed { measure, finding }
+            [ticket::Event::Gate(gate::Event::MeasureFailed { measure, finding })];
+        GATE_SERVED_ACTION_FAILED "gate.served_action_failed.v1" GateServedActionFailed { problem, failure }
+            [ticket::Event::Gate(gate::Event::ServedActionFailed { problem, failure })];
         GATE_WAIVED "gate.waived.v1" GateWaived { gate, reason }
             [ticket::Event::Gate(gate::Event::Waived { gate, reason })];
         VERDICT_ACCEPTED "verdict.accepted.v1" VerdictAccepted { verdict }
@@ -313,6 +326,8 @@ events! {
             [ticket::Event::Money(money::Event::Approved { due })];
         MONEY_SETTLED "money.settled.v1" MoneySettled { due, settlement, reference }
             [ticket::Event::Money(money::Event::Settled { due, settlement, reference })];
+        MONEY_CANCELLED "money.cancelled.v1" MoneyCancelled { due, reason }
+            [ticket::Event::Money(money::Event::Cancelled { due, reason })];
         FAULT_LINE_TESTED "fault.line_tested.v1" FaultLineTested
             { passed, reference, result, occurred_at, evidence }
             [ticket::Event::Fault(fault::Event::FactRecorded {

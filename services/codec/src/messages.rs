@@ -10,9 +10,11 @@ use duban_aggregates::ids::{AppointmentNo, OrderNo, RequestNo};
 use duban_aggregates::imported::{Attribute, Step};
 use duban_aggregates::install::{Milestone, Order as InstallOrder};
 use duban_aggregates::intake::{
-    Area, Attachment, Customer, Fact, FirstOwner, Intake, OutsideRequest, Service, Source, TakenOver,
+    Area, Attachment, Customer, Fact, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
+    Source, TakenOver,
 };
 use duban_aggregates::office::{DayHead, SignedHead};
+use duban_aggregates::order::NotProvided;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::verdict::Finding;
 use duban_aggregates::{fault, install};
@@ -51,7 +53,7 @@ macro_rules! messages {
 messages! {
     Intake TicketTakenIn {
         ticket, kind, channel, category, severity, description, remedy, happened_at, taken_in_at, first_owner, customer,
-        service, area, requests, attachments, mass_outage, linked, install, source,
+        service, area, requests, attachments, mass_outage, linked, install, source, reporter,
     }
     Start ClockStarted {
         clock, kind, subject, started_at, due, warn_at, target, warn_percent, pauses, article, provisional, policy,
@@ -61,6 +63,9 @@ messages! {
     OutsideRequest OutsideRequest { request, body, number, handed_over_at, due }
     FirstOwner FirstOwner { employee, department }
     Customer Customer { id, name, phone, phone_hash, address, tier, segment }
+    Reporter Reporter { id, kind, known, relation, authority }
+    KnownReporter KnownReporter { name, phone, phone_hash }
+    NotProvided NotProvided { ground, evidence, offered }
     Service Service { number, number_hash, product, monthly_rent_fen }
     Area Area { province, city, district, rural }
     Source Source { name, row_key, status }
@@ -70,7 +75,7 @@ messages! {
     Judgement Judgement { gate, passed, evidence }
     NewVerdict NewVerdict { verdict, unit, finding }
     Held GateHeld { gate, waived, proof }
-    Certificate Certificate { round, feedback, gates, supersedes }
+    Certificate Certificate { round, feedback, gates, supersedes, not_provided }
     Place EmergencyPlace { province, city, district }
     Step ImportedHistoricStep {
         history, source, case, activity, occurred_at, stage, resource, transition, attributes,
@@ -80,7 +85,7 @@ messages! {
 
 message_fields! {
     Attachment, OutsideRequest, FirstOwner, Customer, Service, Area, Source, InstallOrder, TakenOver, NamedUnit, Judgement,
-    NewVerdict, Held, Certificate, Place, Attribute, Sealed, Cause, Finding, Subject, Target, Fact,
+    NewVerdict, Held, Certificate, Place, Attribute, Reporter, KnownReporter, NotProvided, Sealed, Cause, Finding, Subject, Target, Fact,
 }
 
 impl Message for Sealed {

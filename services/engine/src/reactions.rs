@@ -19,8 +19,10 @@ use duban_aggregates::ids::{CommandId, CustomerId, EventId, NoticeId, ProblemId,
 use duban_aggregates::intake::{Intake, TakenOver};
 use duban_aggregates::notice::{self, Notice};
 use duban_aggregates::problem::{self, Problem};
+use duban_aggregates::rejection::Rejection;
+use duban_aggregates::state::End;
 use duban_aggregates::ticket::{self, Ticket};
-use duban_aggregates::{chain, clock, gate, intake};
+use duban_aggregates::{chain, clock, contact, gate, intake};
 use duban_codec::{Lineage, types};
 use duban_log::{Delivery, Direction, Filter, Position, Recorded, Registers};
 use duban_vault::seal::Sealer;
@@ -49,6 +51,7 @@ const CAUSES: &[&str] = &[
     types::TICKET_TAKEN_IN,
     types::TICKET_PROBLEM_JOINED,
     types::TICKET_NOTICE_LINKED,
+    types::TICKET_RECEIPT_RECORDED,
     types::CHAIN_FEEDBACK_RECORDED,
     types::CHAIN_CLOSED,
     types::CHAIN_WITHDRAWN,
@@ -57,6 +60,7 @@ const CAUSES: &[&str] = &[
     types::CHAIN_REOPENED,
     types::PROBLEM_TICKET_JOINED,
     types::PROBLEM_ACTION_CARRIED_OUT,
+    types::PROBLEM_ACTION_FAILED,
     types::CUSTOMER_ERASED,
 ];
 
@@ -214,7 +218,9 @@ impl Reactions {
             return Box::pin(self.on_ticket(&cause, ticket, happened)).await;
         }
         match &*event.kind {
-            types::PROBLEM_TICKET_JOINED | types::PROBLEM_ACTION_CARRIED_OUT => {
+            types::PROBLEM_TICKET_JOINED
+            | types::PROBLEM_ACTION_CARRIED_OUT
+            | types::PROBLEM_ACTION_FAILED => {
                 let happened = duban_codec::decode_problem(&event.kind, &event.payload);
                 let happened = happened.map_err(|error| poisoned(error.to_string()))?;
                 self.on_problem(&cause, happened).await
@@ -237,7 +243,9 @@ impl Reactions {
                 })
                 .await
             }
-            ticket::Event::Chain(chain::Event::FeedbackRecorded { .. }) => {
+            // A routine report that waited for a receipt goes on when it was given.
+            ticket::Event::Chain(chain::Event::FeedbackRecorded { .. })
+            | ticket::Event::Contact(contact::Event::ReceiptRecorded { .. }) => {
                 self.standing_rule(cause, ticket).await
             }
             ticket::Event::Chain(chain::Event::Reopened { .. }) => {
@@ -256,30 +264,36 @@ impl Reactions {
     }
 
     async fn taken_in(&self, cause: &Cause<'_>, intake: &Intake) -> Result<(), Halt> {
-        let who = &intake.customer;
-        let register = || customer::Command::Register {
-            customer: who.id,
-            phone_hash: who.phone_hash,
-            tier: who.tier,
-            segment: who.segment,
-        };
-        self.customer(cause, who.id, "register", register).await?;
         let ticket = intake.ticket;
-        self.customer(cause, who.id, "customer", || customer::Command::NoteTicketOpened { ticket }).await
+        for who in intake.people() {
+            let register = || customer::Command::Register {
+                customer: who.id,
+                phone_hash: who.phone_hash,
+                tier: who.tier,
+                segment: who.segment,
+            };
+            self.customer(cause, who.id, "register", register).await?;
+            let opened = || customer::Command::NoteTicketOpened { ticket };
+            self.customer(cause, who.id, "customer", opened).await?;
+        }
+        Ok(())
     }
 
-    /// Tells the ticket's customer.
+    /// Tells the ticket's customer, and its reporter.
     async fn note(
         &self,
         cause: &Cause<'_>,
         ticket: TicketId,
         command: customer::Command,
     ) -> Result<(), Halt> {
-        let whose = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.customer.id);
-        match self.seen(cause, ticket, whose).await? {
-            Some(customer) => self.customer(cause, customer, "customer", || command.clone()).await,
-            None => Ok(()),
+        let whose = |ticket: Option<&Ticket>| {
+            let people = ticket.map(|ticket| ticket.intake.people()).unwrap_or_default();
+            people.into_iter().map(|person| person.id).collect::<Vec<_>>()
+        };
+        for person in self.seen(cause, ticket, whose).await? {
+            self.customer(cause, person, "customer", || command.clone()).await?;
         }
+        Ok(())
     }
 
     async fn on_problem(&self, cause: &Cause<'_>, event: problem::Event) -> Result<(), Halt> {
@@ -301,11 +315,27 @@ impl Reactions {
                 let tickets = self.patiently(cause, || self.runner.view(id, joined)).await?;
                 (EventId(cause.event.id), tickets.unwrap_or_default())
             }
+            problem::Event::ActionFailed { .. } => return self.action_failed(cause, id).await,
             _ => return Ok(()),
         };
         for ticket in tickets {
             self.ticket(cause, ticket, "serve", |_| Ok(gate::Command::ServeMeasure { problem, action }))
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// What failed proves no gate of a ticket that is open still.
+    async fn action_failed(&self, cause: &Cause<'_>, id: Uuid) -> Result<(), Halt> {
+        let (problem, failure) = (ProblemId(id), EventId(cause.event.id));
+        let joined = |problem: Option<&Problem>| {
+            problem.map(|problem| problem.tickets.iter().copied().collect::<Vec<_>>())
+        };
+        for ticket in self.patiently(cause, || self.runner.view(id, joined)).await?.unwrap_or_default() {
+            self.ticket(cause, ticket, "failed", |_| {
+                Ok(gate::Command::FailServedAction { problem, failure })
+            })
+            .await?;
         }
         Ok(())
     }
@@ -327,11 +357,28 @@ impl Reactions {
             before.clocks.iter().filter(|it| it.is_live() && it.start.subject == clock::Subject::Ticket);
         let deadlines: Vec<_> =
             running.map(|clock| TakenOver { clock: clock.start.kind, due: clock.start.due }).collect();
-        self.ticket(cause, into, "merge", |_| {
-            let (requests, deadlines) = (requests.clone(), deadlines.clone());
-            Ok(intake::Command::ReceiveMerge { from, requests, deadlines })
-        })
-        .await
+        let (mut into, mut been) = (into, vec![from]);
+        // It goes on to where its target was merged to meanwhile; two that were merged into each other end it.
+        while !been.contains(&into) {
+            let next = |ticket: Option<&Ticket>| {
+                let ended = ticket.and_then(|ticket| ticket.ended.as_ref());
+                let taken = ticket.is_some_and(|ticket| ticket.merged_from.contains(&from));
+                match ended.map(|ended| &ended.how) {
+                    Some(End::Merged(next)) if !taken => Some(*next),
+                    _ => None,
+                }
+            };
+            self.ticket(cause, into, "merge", |_| {
+                let (requests, deadlines) = (requests.clone(), deadlines.clone());
+                Ok(intake::Command::ReceiveMerge { from, requests, deadlines })
+            })
+            .await?;
+            let Some(next) = self.seen(cause, into, next).await? else { return Ok(()) };
+            been.push(into);
+            into = next;
+        }
+        tracing::error!(%from, %into, "tickets were merged into each other: what they owe has no ticket that goes on");
+        Ok(())
     }
 
     /// A ticket as it was before an event of its own.
@@ -414,7 +461,9 @@ impl Reactions {
                 refused @ (RunError::Rejected { .. } | RunError::Fields { .. } | RunError::Keys(_)),
             )) => {
                 let (event, reason) = (cause.event.id, refused.to_string());
-                if what == "merge" {
+                let merged_on = matches!(&refused, RunError::Rejected { rejection, .. }
+                    if matches!(**rejection, Rejection::MergedOn { .. }));
+                if what == "merge" && !merged_on {
                     tracing::error!(%event, %target, reason, "what a merged ticket owes could not be handed over");
                     return Ok(());
                 }

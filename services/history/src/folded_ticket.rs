@@ -112,19 +112,26 @@ impl FoldedTicket {
             remedy: intake.remedy.as_ref().and_then(|remedy| opener.open(remedy)),
             happened_at: intake.happened_at.put(),
             first_owner: intake.first_owner.put(),
-            customer: Some(api::CustomerView {
-                customer_id: intake.customer.id.to_string(),
-                name: opener.open(&intake.customer.name),
-                phone: opener.open(&intake.customer.phone),
-                address: intake.customer.address.as_ref().and_then(|address| opener.open(address)),
-                tier: intake.customer.tier.put(),
-                segment: intake.customer.segment.put(),
-                erased: opener.is_erased(intake.customer.id),
+            customer: intake.customer.as_ref().map(|customer| api::CustomerView {
+                customer_id: customer.id.to_string(),
+                name: opener.open(&customer.name),
+                phone: opener.open(&customer.phone),
+                address: customer.address.as_ref().and_then(|address| opener.open(address)),
+                tier: customer.tier.put(),
+                segment: customer.segment.put(),
+                erased: opener.is_erased(customer.id),
             }),
-            service: Some(api::ServiceView {
-                number: opener.open(&intake.service.number),
-                product: intake.service.product.put(),
-                monthly_rent_fen: intake.service.monthly_rent_fen,
+            service: intake.service.as_ref().map(|service| api::ServiceView {
+                number: opener.open(&service.number),
+                product: service.product.put(),
+                monthly_rent_fen: service.monthly_rent_fen,
+            }),
+            reporter: intake.reporter.as_ref().map(|reporter| api::ReporterView {
+                kind: reporter.kind.put(),
+                name: reporter.known.as_ref().and_then(|known| opener.open(&known.name)),
+                phone: reporter.known.as_ref().and_then(|known| opener.open(&known.phone)),
+                relation: reporter.relation.as_ref().and_then(|relation| opener.open(relation)),
+                authority: reporter.authority.put(),
             }),
             attachments: self.only_in_events.attachments.put(),
             mass_outage: intake.mass_outage,
@@ -188,6 +195,10 @@ impl FoldedTicket {
                     passed.put()
                 }),
             attempts: self.only_in_events.attempts,
+            not_provided: round
+                .not_provided
+                .map_or(pb::NotProvidedGround::Unspecified.into(), |known| known.ground.put()),
+            not_provided_consented: round.not_provided_consented().is_some(),
         }
     }
 
@@ -217,6 +228,7 @@ impl FoldedTicket {
             owner: measure.owner.to_string(),
             due_on: measure.due_on.put(),
             carried_out: measure.carried_out.is_some(),
+            failed: measure.failed.is_some(),
         }
     }
 
@@ -349,6 +361,7 @@ fn due(number: u32, due: &duban_aggregates::money::Due) -> api::DueView {
         amount_fen: due.amount_fen,
         approved: due.approved,
         settled: due.settled.is_some(),
+        cancelled: due.cancelled.is_some(),
     }
 }
 

@@ -110,7 +110,7 @@ fn rows_become_dormant_tickets_with_their_own_times_in_the_order_of_their_keys()
     assert_eq!(x.taken_in_at, at("2015-04-09T00:00:00-04:00"));
     assert_eq!(twelve.taken_in_at, at("2015-04-22T15:53:50-04:00"));
     assert_eq!(
-        (nine.kind, nine.channel, nine.service.product),
+        (nine.kind, nine.channel, nine.service.as_ref().unwrap().product),
         (Kind::Complaint, Channel::Web, Product::Broadband)
     );
     assert_eq!(nine.category, "complaint.network.slow");
@@ -119,7 +119,7 @@ fn rows_become_dormant_tickets_with_their_own_times_in_the_order_of_their_keys()
     assert!(tickets.iter().all(|(_, ticket)| ticket.dormant && ticket.clocks.is_empty() && ticket.is_open()));
     let sealer = open_texts(dir.path(), None).unwrap().unwrap();
     assert_eq!(sealer.open(&twelve.description).unwrap(), "slow, \"very\"");
-    assert_eq!(sealer.open(&twelve.customer.phone).unwrap(), "13900001111");
+    assert_eq!(sealer.open(&twelve.customer.as_ref().unwrap().phone).unwrap(), "13900001111");
 }
 
 #[test]
@@ -153,7 +153,8 @@ fn the_same_phone_is_the_same_customer_also_in_a_later_run() {
     import(dir.path(), ROWS.as_bytes(), &mapping);
     let customers: Vec<_> = tickets(dir.path())
         .into_iter()
-        .map(|(intake, _)| (intake.source.unwrap().row_key, intake.customer.id))
+        .map(|(intake, _)| (intake.person(), intake.source.unwrap().row_key))
+        .map(|(person, row_key)| (row_key, person))
         .collect();
     let of = |key: &str| customers.iter().find(|(row, _)| row == key).unwrap().1;
     assert_eq!(of("12"), of("x"));
@@ -166,13 +167,14 @@ fn without_phones_every_row_has_a_customer_of_its_own_and_a_placeholder() {
     let text = MAPPING.replace("phone = \"{Phone}\"\n", "");
     import(dir.path(), ROWS.as_bytes(), &mapping(&text));
     let tickets = tickets(dir.path());
-    let ids: BTreeSet<_> = tickets.iter().map(|(intake, _)| intake.customer.id).collect();
-    let hashes: BTreeSet<_> = tickets.iter().map(|(intake, _)| intake.customer.phone_hash).collect();
+    let ids: BTreeSet<_> = tickets.iter().map(|(intake, _)| intake.person()).collect();
+    let hashes: BTreeSet<_> =
+        tickets.iter().map(|(intake, _)| intake.person_with_phone().unwrap().1).collect();
     assert_eq!((ids.len(), hashes.len()), (3, 3));
     let sealer = open_texts(dir.path(), None).unwrap().unwrap();
-    assert_eq!(sealer.open(&tickets[0].0.customer.phone).unwrap(), "import:9");
-    assert_eq!(sealer.open(&tickets[0].0.customer.name).unwrap(), "（未提供）");
-    assert_ne!(tickets[0].0.customer.phone_hash, sealer.keys().phone_hash("9"));
+    assert_eq!(sealer.open(&tickets[0].0.customer.as_ref().unwrap().phone).unwrap(), "import:9");
+    assert_eq!(sealer.open(&tickets[0].0.customer.as_ref().unwrap().name).unwrap(), "（未提供）");
+    assert_ne!(tickets[0].0.customer.as_ref().unwrap().phone_hash, sealer.keys().phone_hash("9"));
 }
 
 #[test]

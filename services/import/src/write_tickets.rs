@@ -78,7 +78,7 @@ fn sealed(row: &TicketRow, source: &str, known: KnownCustomer, seal: Seal<'_>) -
             employee: EmployeeId(row.employee.clone()),
             department: UnitId(row.department.clone()),
         },
-        customer: Customer {
+        customer: Some(Customer {
             id: known.customer,
             name: seal(&row.name)?,
             phone: seal(phone)?,
@@ -86,13 +86,13 @@ fn sealed(row: &TicketRow, source: &str, known: KnownCustomer, seal: Seal<'_>) -
             address: row.address.as_deref().map(seal).transpose()?,
             tier: row.tier,
             segment: row.segment,
-        },
-        service: Service {
+        }),
+        service: Some(Service {
             number: seal(row.number.as_deref().unwrap_or(phone))?,
             number_hash: known.number_hash,
             product: row.product,
             monthly_rent_fen: row.monthly_rent_fen,
-        },
+        }),
         area: Area {
             province: row.province.clone(),
             city: row.city.clone(),
@@ -109,6 +109,7 @@ fn sealed(row: &TicketRow, source: &str, known: KnownCustomer, seal: Seal<'_>) -
             row_key: row.key.clone(),
             status: row.status.clone(),
         }),
+        reporter: None,
     })
 }
 
@@ -321,7 +322,9 @@ async fn known_customers(log: &dyn EventLog) -> Result<HashMap<[u8; 16], Custome
         for event in &page.events {
             let decoded = duban_codec::decode_ticket(&event.kind, &event.payload)?;
             if let Event::Intake(intake::Event::TakenIn(intake)) = decoded {
-                customers.entry(intake.customer.phone_hash).or_insert(intake.customer.id);
+                if let Some((person, phone_hash)) = intake.person_with_phone() {
+                    customers.entry(phone_hash).or_insert(person);
+                }
             }
         }
         if page.end {

@@ -66,6 +66,7 @@ async fn until_satisfied(world: &World, kind: ev::TicketKind, base: u128, phone:
             order: 1,
             resolution: "已修复".to_owned(),
             done_by: vec!["crew-7".to_owned()],
+            not_provided: None,
             ..Default::default()
         })
         .await

@@ -36,6 +36,7 @@ DeskService Withdraw: desk
 DeskService Reject: desk
 DeskService Merge: desk
 DeskService Reopen: desk supervisor
+DeskService OpenNextRound: desk
 DeskService JoinProblem: desk investigation dispatch supervisor
 DeskService LinkNotice: desk investigation dispatch
 InvestigationService Investigate: investigation
@@ -61,6 +62,7 @@ FeedbackService RecordFeedback: desk
 FeedbackService AttemptContact: desk
 FeedbackService SendReplyBack: desk
 InspectionService Inspect: inspection
+InspectionService FailMeasure: inspection supervisor
 ReportService Report: reporting
 AssessmentService Assess: assessment
 AssessmentService RequestFacts: assessment
@@ -71,6 +73,7 @@ AssessmentService ReverseVerdict: assessment
 AssessmentService AccrueDue: assessment
 AssessmentService ApproveDue: assessment
 AssessmentService SettleDue: assessment
+AssessmentService CancelDue: assessment supervisor
 FaultService RecordLineTest: desk investigation dispatch unit
 FaultService RecordRepair: investigation dispatch unit
 FaultService RecordServiceUp: desk investigation dispatch unit
@@ -85,6 +88,10 @@ SupervisionService ProposeEscalation: supervisor
 SupervisionService IssueEscalation: supervisor
 SupervisionService DeclineEscalation: supervisor
 SupervisionService SignOffUnreachable: supervisor
+SupervisionService SignOffDeclined: supervisor
+SupervisionService SignOffNobodyToAsk: supervisor
+SupervisionService ConsentToNotProvided: supervisor
+SupervisionService StrikeDoneBy: supervisor
 SupervisionService ConcludeFeedback: supervisor
 SupervisionService ConsentToRejection: supervisor
 SupervisionService Waive: supervisor

@@ -350,6 +350,7 @@ async fn lists_and_texts_of_later_commands_are_checked_too() {
         cause: None,
         measures: Vec::new(),
         done_by: vec!["a-1".into()],
+        not_provided: None,
     };
     let plan = |owner: &str, due_on: &str| api::MeasurePlan {
         text: "改进".into(),

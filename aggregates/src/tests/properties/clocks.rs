@@ -32,6 +32,20 @@ pub(super) fn follow_the_oracle(history: &[(Meta, Event)]) -> usize {
     said
 }
 
+/// Feedback passes by it.
+fn passes(event: &Event) -> bool {
+    match event {
+        Event::Chain(chain::Event::FeedbackRecorded { answer, .. }) => *answer == Answer::Satisfied,
+        Event::Chain(
+            chain::Event::UnreachableSignedOff { .. }
+            | chain::Event::FeedbackConcluded { .. }
+            | chain::Event::DeclinedSignedOff { .. }
+            | chain::Event::NobodyToAskSignedOff { .. },
+        ) => true,
+        _ => false,
+    }
+}
+
 /// The moment at which an event gives a clock what it waits for.
 fn meets(
     start: &Start,
@@ -41,13 +55,7 @@ fn meets(
     ticket: &Ticket,
 ) -> Option<Timestamp> {
     let now = meta.recorded_at;
-    let passed = match event {
-        Event::Chain(chain::Event::FeedbackRecorded { answer, .. }) => *answer == Answer::Satisfied,
-        Event::Chain(chain::Event::UnreachableSignedOff { .. } | chain::Event::FeedbackConcluded { .. }) => {
-            true
-        }
-        _ => false,
-    };
+    let passed = passes(event);
     let answered = matches!(event, Event::Chain(chain::Event::FeedbackRecorded { .. }));
     match (start.kind, start.subject) {
         (ClockKind::Stage, Subject::Stage(stage)) => {
@@ -125,6 +133,12 @@ fn cancels(start: &Start, event: &Event, was: Option<Stage>, ticket: &Ticket) ->
             ) if *order == number
         ),
         (ClockKind::Closing, _) => round,
+        // A service that cannot be given will not come.
+        (ClockKind::Repair | ClockKind::Activation | ClockKind::Restore, _) => {
+            passes(event) && ticket.round.not_provided_consented().is_some()
+        }
+        // Its receipt is owed after an end too; by the other ticket after a merge.
+        (ClockKind::Outside, _) => return matches!(event, Event::Chain(chain::Event::Merged { .. })),
         (ClockKind::Appealable, _) => {
             matches!(event, Event::Chain(chain::Event::FeedbackRecorded { answer: Answer::Dissatisfied, .. }))
         }

@@ -20,8 +20,8 @@ use crate::ticket::state::Ticket;
 use crate::ticket::verdict::{self, Finding};
 use crate::ticket::{Command, clock, contact, fault, gate, install, money};
 use crate::words::{
-    Answer, Channel, ClockKind, ContactReason, DueReason, Gate, Ground, Milestone, Outcome, Part, PauseCode,
-    ReceiptKind, ReopenCause, Role, Rung, Settlement,
+    Answer, Channel, ClockKind, ContactReason, DueReason, Gate, Ground, Milestone, NotProvidedGround,
+    Outcome, Part, PauseCode, ReceiptKind, ReopenCause, Role, Rung, Settlement, Stage,
 };
 
 const UNITS: [&str; 7] =
@@ -113,7 +113,7 @@ fn around(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> Command {
             let from = TicketId(Uuid::from_u128(u128::from(prng.below(3))));
             intake::Command::ReceiveMerge { from, requests: Vec::new(), deadlines }.into()
         }
-        6 => intake::Command::JoinProblem { problem: ProblemId(Uuid::from_u128(1)) }.into(),
+        6 => intake::Command::JoinProblem { problem: ProblemId(Uuid::from_u128(1)), open: true }.into(),
         7 => intake::Command::LinkNotice { notice: NoticeId(Uuid::from_u128(1)) }.into(),
         _ => intake::Command::FileFinding { finding: text(prng) }.into(),
     }
@@ -145,8 +145,8 @@ fn contacts(prng: &mut Prng, at: Timestamp) -> contact::Command {
 }
 
 fn chain(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> chain::Command {
-    let answers = [Answer::Satisfied, Answer::BasicallySatisfied, Answer::Dissatisfied];
-    match prng.below(10) {
+    let answers = Answer::ALL;
+    match prng.below(14) {
         0 => chain::Command::Investigate {
             cause: Cause::NotYetKnown,
             facts: text(prng),
@@ -157,7 +157,7 @@ fn chain(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> chain::Command {
         3 => chain::Command::RecordFeedback {
             answer: *prng.pick(&answers.each_ref()),
             words: text(prng),
-            recording: None,
+            recording: prng.percent(50).then(rec),
             investigate_again: prng.percent(50),
         },
         4 => chain::Command::SignOffUnreachable { reason: text(prng) },
@@ -169,6 +169,13 @@ fn chain(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> chain::Command {
         6 => {
             let gate = *prng.pick(&Gate::ALL.each_ref());
             chain::Command::Inspect { judgements: judgements(&[gate]), units: named(&["legal"]) }
+        }
+        10 => chain::Command::SignOffDeclined { reason: text(prng) },
+        11 => chain::Command::SignOffNobodyToAsk { reason: text(prng) },
+        12 => chain::Command::ConsentToNotProvided { reason: text(prng) },
+        13 => {
+            let stage = *prng.pick(&[&Stage::Investigate, &Stage::Dispatch, &Stage::Inspect]);
+            chain::Command::OpenNextRound { stage, reason: text(prng) }
         }
         7 => chain::Command::Report { level: "city".into(), summary: text(prng), reference: "sb".into() },
         8 => {
@@ -218,7 +225,7 @@ fn orders(prng: &mut Prng, at: Timestamp) -> order::Command {
     use order::Command as Do;
     let order = OrderNo(prng.below(5));
     let reason = text(prng);
-    match prng.below(12) {
+    match prng.below(13) {
         0 => Do::Accept { order },
         1 => Do::Reply {
             order,
@@ -226,6 +233,7 @@ fn orders(prng: &mut Prng, at: Timestamp) -> order::Command {
             cause: None,
             measures: vec![plan(prng, at)],
             done_by: vec![format!("desk-0{}", prng.below(4)).as_str().into()],
+            not_provided: prng.percent(20).then(|| not_provided(prng)),
         },
         2 => Do::RequestReturn { order, reason },
         3 => Do::GrantReturn { order, replacement: Some(new(prng, at)) },
@@ -236,8 +244,17 @@ fn orders(prng: &mut Prng, at: Timestamp) -> order::Command {
         8 => Do::AskExtension { order, until: moment(prng, at), reason },
         9 => Do::GrantExtension { order, until: maybe(prng, at) },
         10 => Do::RefuseExtension { order, reason },
+        11 => {
+            let person = format!(" DESK-0{}", prng.below(4)).as_str().into();
+            Do::StrikeDoneBy { order, person, reason }
+        }
         _ => Do::WaitForAssist { order, assist: OrderNo(prng.below(5)) },
     }
+}
+
+fn not_provided(prng: &mut Prng) -> order::NotProvided {
+    let ground = *prng.pick(&NotProvidedGround::ALL.each_ref());
+    order::NotProvided { ground, evidence: text(prng), offered: text(prng) }
 }
 
 fn plan(prng: &mut Prng, at: Timestamp) -> MeasurePlan {
@@ -305,7 +322,7 @@ fn judging(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> Command {
     let due = DueNo(prng.below(3));
     let measure = MeasureNo(prng.below(3));
     let reason = text(prng);
-    match prng.below(16) {
+    match prng.below(20) {
         0 => verdict::Command::Accept { verdict }.into(),
         1 => verdict::Command::Appeal { verdict, grounds: reason }.into(),
         2 => verdict::Command::DecideAppeal { verdict, granted: prng.percent(50), reason }.into(),
@@ -325,6 +342,12 @@ fn judging(prng: &mut Prng, ticket: &Ticket, at: Timestamp) -> Command {
             gate::Command::ServeMeasure { problem, action }.into()
         }
         12 => inspect(&[]),
+        13 => money::Command::Cancel { due, reason }.into(),
+        14 => gate::Command::FailMeasure { measure, finding: reason }.into(),
+        15 => {
+            let (problem, failure) = (ProblemId(Uuid::from_u128(1)), EventId(prng.uuid()));
+            gate::Command::FailServedAction { problem, failure }.into()
+        }
         _ => gate::Command::Waive { gate: *prng.pick(&Gate::ALL.each_ref()), reason }.into(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::seconds_between;
-use crate::ids::{ClockNo, EmployeeId, UnitId};
+use crate::ids::{ClockNo, EmployeeId, OrderNo, UnitId};
 use crate::meta::Meta;
 use crate::ticket::custody::Holder;
 use crate::ticket::state::Ticket;
@@ -70,9 +70,12 @@ fn closed_as_it_should_be(before: &[(Meta, Event)]) {
     };
     let passed = |event: &Event| match event {
         Event::Chain(chain::Event::FeedbackRecorded { answer, .. }) => *answer == Answer::Satisfied,
-        Event::Chain(chain::Event::UnreachableSignedOff { .. } | chain::Event::FeedbackConcluded { .. }) => {
-            true
-        }
+        Event::Chain(
+            chain::Event::UnreachableSignedOff { .. }
+            | chain::Event::FeedbackConcluded { .. }
+            | chain::Event::DeclinedSignedOff { .. }
+            | chain::Event::NobodyToAskSignedOff { .. },
+        ) => true,
         _ => false,
     };
     assert!(has(this_round, &passed), "feedback passed in this round");
@@ -100,8 +103,13 @@ fn closed_as_it_should_be(before: &[(Meta, Event)]) {
         match event {
             Event::Gate(gate::Event::MeasurePlanned { measure, .. }) => drop(planned.insert(*measure)),
             Event::Gate(gate::Event::MeasureCarriedOut { measure, .. }) => drop(done.insert(*measure)),
+            Event::Gate(gate::Event::MeasureFailed { measure, .. }) => {
+                planned.remove(measure);
+                done.remove(measure);
+            }
             Event::Gate(gate::Event::NoMeasureNeeded { .. }) => none_needed = true,
             Event::Gate(gate::Event::MeasureServed { .. }) => served = true,
+            Event::Gate(gate::Event::ServedActionFailed { .. }) => served = false,
             Event::Chain(chain::Event::Inspected { .. }) => none_needed |= meta.actor.id.as_str() == "rule",
             _ => {}
         }
@@ -175,7 +183,13 @@ pub(super) fn check_whole(ticket: &Ticket, history: &[(Meta, Event)]) {
     );
     if !ticket.is_open() {
         assert!(ticket.orders.iter().all(|order| !order.is_open()), "an end recalls open orders");
-        assert!(ticket.clocks.iter().all(|clock| !clock.is_live()), "an end cancels clocks");
+        let owed = ticket.receipts_owed();
+        let left = |clock: &clock::Clock| {
+            clock.is_running()
+                && matches!(clock.start.subject, clock::Subject::Request(request) if owed.contains(&request))
+        };
+        let over = |clock: &clock::Clock| !clock.is_live() || left(clock);
+        assert!(ticket.clocks.iter().all(over), "an end cancels clocks, but those of receipts that are owed");
         assert_eq!(ticket.custody.holder(), &Holder::Nobody);
         assert_eq!(ticket.pause, None);
     } else if ticket.stage != Stage::Close && !ticket.dormant {
@@ -214,6 +228,7 @@ fn custody_adds_up(ticket: &Ticket, history: &[(Meta, Event)]) {
 
 fn nobody_judged_their_own_work(history: &[(Meta, Event)]) {
     let mut handled: BTreeSet<EmployeeId> = BTreeSet::new();
+    let mut named: BTreeSet<(OrderNo, EmployeeId)> = BTreeSet::new();
     for (meta, event) in history {
         let judges = matches!(
             event,
@@ -221,8 +236,12 @@ fn nobody_judged_their_own_work(history: &[(Meta, Event)]) {
                 chain::Event::Inspected { .. }
                     | chain::Event::Assessed { .. }
                     | chain::Event::UnreachableSignedOff { .. }
+                    | chain::Event::DeclinedSignedOff { .. }
+                    | chain::Event::NobodyToAskSignedOff { .. }
+                    | chain::Event::NotProvidedConsented { .. }
                     | chain::Event::FeedbackConcluded { .. },
-            ) | Event::Gate(gate::Event::Waived { .. })
+            ) | Event::Gate(gate::Event::Waived { .. } | gate::Event::MeasureFailed { .. })
+                | Event::Order(order::Event::DoneByStruck { .. })
                 | Event::Verdict(
                     verdict::Event::AppealGranted { .. }
                         | verdict::Event::AppealRefused { .. }
@@ -230,7 +249,9 @@ fn nobody_judged_their_own_work(history: &[(Meta, Event)]) {
                 )
         );
         assert!(
-            !(judges && handled.contains(&meta.actor.id)),
+            !(judges
+                && (handled.contains(&meta.actor.id.folded())
+                    || named.iter().any(|(_, person)| *person == meta.actor.id.folded()))),
             "{} judged own work: {event:?}",
             meta.actor.id
         );
@@ -245,15 +266,19 @@ fn nobody_judged_their_own_work(history: &[(Meta, Event)]) {
                     | chain::Event::ContactAttempted { .. }
                     | chain::Event::ReplySentBack { .. }
             ),
-            Event::Order(order::Event::Replied { done_by, .. }) => {
-                handled.extend(done_by.iter().cloned());
+            Event::Order(order::Event::Replied { order, done_by, .. }) => {
+                named.extend(done_by.iter().map(|person| (*order, person.folded())));
                 true
+            }
+            Event::Order(order::Event::DoneByStruck { order, person, .. }) => {
+                named.remove(&(*order, person.folded()));
+                false
             }
             Event::Order(order::Event::Accepted { .. } | order::Event::Issued { .. }) => true,
             _ => false,
         };
         if handles && !meta.actor.role.is_system() {
-            handled.insert(meta.actor.id.clone());
+            handled.insert(meta.actor.id.folded());
         }
     }
 }

@@ -18,7 +18,10 @@ use crate::words::{Answer, Gate, Kind, Milestone, Part, Role, RoundCause, Stage}
 pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     // No stage is skipped: what completes one is taken at it, and nowhere else.
     if let Some(stage) = table::completed_by(&command) {
-        draft.at_stage(stage)?;
+        // An end leaves the verdicts that were to be given.
+        if stage != Stage::Assess || !draft.ticket.owes_assessment() {
+            draft.at_stage(stage)?;
+        }
     }
     match command {
         Command::Investigate { cause, facts, units } => investigate(draft, cause, facts, units),
@@ -33,9 +36,13 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
         }
         Command::RecordFeedback { answer, words, recording, investigate_again } => {
             required("words", &words)?;
+            not_provided_consented(draft)?;
+            if answer == Answer::Declined && recording.is_none() {
+                return Err(Rejection::invalid("recording", Problem::Required));
+            }
             recording.iter().try_for_each(|recording| attachment("recording.reference", recording))?;
             draft.push(Event::FeedbackRecorded { answer, words, recording });
-            if answer != Answer::Satisfied {
+            if matches!(answer, Answer::BasicallySatisfied | Answer::Dissatisfied) {
                 let stage = if investigate_again { Stage::Investigate } else { Stage::Dispatch };
                 open_round(draft, stage, RoundCause::NotSatisfied, None);
             }
@@ -51,6 +58,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             draft.at_stage(Stage::Feedback)?;
             required("reason", &reason)?;
             draft.not_own_work()?;
+            not_provided_consented(draft)?;
             let missing = attempts_missing(draft);
             if !missing.is_empty() {
                 return Err(Rejection::AttemptsMissing { missing });
@@ -58,11 +66,44 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             draft.push(Event::UnreachableSignedOff { reason });
             Ok(())
         }
+        Command::SignOffDeclined { reason } => {
+            draft.at_stage(Stage::Feedback)?;
+            required("reason", &reason)?;
+            draft.not_own_work()?;
+            if !matches!(draft.ticket.round.answer, Some((Answer::Declined, _))) {
+                return Err(Rejection::NotDeclined);
+            }
+            draft.push(Event::DeclinedSignedOff { reason });
+            Ok(())
+        }
+        Command::SignOffNobodyToAsk { reason } => {
+            draft.at_stage(Stage::Feedback)?;
+            required("reason", &reason)?;
+            draft.not_own_work()?;
+            not_provided_consented(draft)?;
+            if draft.ticket.intake.somebody_to_ask() {
+                return Err(Rejection::SomebodyToAsk);
+            }
+            draft.push(Event::NobodyToAskSignedOff { reason });
+            Ok(())
+        }
+        Command::ConsentToNotProvided { reason } => {
+            draft.at_stage(Stage::Feedback)?;
+            required("reason", &reason)?;
+            draft.no_part_at_all()?;
+            match &draft.ticket.round.not_provided {
+                None => return Err(Rejection::ServiceProvided),
+                Some(known) if known.consent.is_some() => {}
+                Some(_) => draft.push(Event::NotProvidedConsented { reason }),
+            }
+            Ok(())
+        }
         Command::ConcludeFeedback { ground, offer, appeal_explained } => {
             draft.at_stage(Stage::Feedback)?;
             required("offer", &offer)?;
             attachment("appeal_explained.reference", &appeal_explained)?;
             draft.not_own_work()?;
+            not_provided_consented(draft)?;
             let rounds = draft.ticket.dissatisfied_rounds;
             if rounds < draft.context.policy.constants.dissatisfied_rounds {
                 return Err(Rejection::TooFewDissatisfiedRounds { rounds });
@@ -76,10 +117,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             required("summary", &summary)?;
             named("reference", &reference)?;
             routine_for_rule(draft)?;
-            let owed: Vec<_> = draft.ticket.receipts_owed().into_iter().map(Missing::Receipt).collect();
-            if !owed.is_empty() {
-                return Err(Rejection::ReceiptsOwed { missing: owed });
-            }
+            receipts_given(draft)?;
             draft.push(Event::Reported { level, summary, reference });
             Ok(())
         }
@@ -90,8 +128,22 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             open_round(draft, Stage::Investigate, RoundCause::FactsLacking, Some(reason));
             Ok(())
         }
+        Command::OpenNextRound { stage, reason } => {
+            draft.between(Stage::Report, Stage::Close)?;
+            required("reason", &reason)?;
+            if !matches!(stage, Stage::Investigate | Stage::Dispatch) {
+                return Err(Rejection::invalid(
+                    "stage",
+                    Problem::Unfit("a round opens at investigate or dispatch"),
+                ));
+            }
+            open_round(draft, stage, RoundCause::MatterReturned, Some(reason));
+            Ok(())
+        }
         Command::SendReplyBack { assists, reason } => send_reply_back(draft, assists, reason),
         Command::Close => {
+            // A body whose request came after the report still gets its receipt.
+            receipts_given(draft)?;
             let certificate = gate::certify(&draft.ticket)?;
             draft.push(Event::Closed { certificate });
             Ok(())
@@ -104,6 +156,20 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
     }
 }
 
+/// No receipt to an outside body is owed.
+fn receipts_given(draft: &Draft<'_>) -> Result<(), Rejection> {
+    let missing: Vec<_> = draft.ticket.receipts_owed().into_iter().map(Missing::Receipt).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Rejection::ReceiptsOwed { missing }) }
+}
+
+/// Before the customer is told that the service cannot be given, a supervisor consents to that.
+fn not_provided_consented(draft: &Draft<'_>) -> Result<(), Rejection> {
+    match &draft.ticket.round.not_provided {
+        Some(known) if known.consent.is_none() => Err(Rejection::ConsentMissing),
+        _ => Ok(()),
+    }
+}
+
 fn investigate(
     draft: &mut Draft<'_>,
     cause: Cause,
@@ -113,9 +179,13 @@ fn investigate(
     required("facts", &facts)?;
     check_cause(draft, &cause)?;
     check_named(draft, &units)?;
-    // Survey and resources are an install's investigation.
+    // Survey and resources are an install's investigation, unless its findings say why there will be none.
     let reached = &draft.ticket.install.milestones;
-    if draft.ticket.kind() == Kind::Install && !reached.contains_key(&Milestone::ResourcesAssigned) {
+    let possible = !matches!(cause, Cause::Known(_));
+    if draft.ticket.kind() == Kind::Install
+        && possible
+        && !reached.contains_key(&Milestone::ResourcesAssigned)
+    {
         let (now, needed) = (Stage::Investigate, Stage::Investigate);
         return Err(Rejection::OutOfTurn { now, needed, missing: vec![Missing::SurveyAndResources] });
     }

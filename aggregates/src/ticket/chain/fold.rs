@@ -6,7 +6,7 @@ use crate::meta::Meta;
 use crate::ticket::order::Status;
 use crate::ticket::state::{End, Ended, Round, Ticket};
 use crate::ticket::verdict;
-use crate::words::{Answer, FeedbackPassed, Gate, ReopenCause, Stage};
+use crate::words::{Answer, FeedbackPassed, Gate, ReopenCause, RoundCause, Stage};
 
 pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
     match event {
@@ -27,7 +27,8 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         Event::FeedbackRecorded { answer, .. } => {
             ticket.contacted = true;
             ticket.round.answer = Some((*answer, meta.id));
-            ticket.dissatisfied_rounds += u32::from(*answer == Answer::Dissatisfied);
+            let less = matches!(answer, Answer::BasicallySatisfied | Answer::Dissatisfied);
+            ticket.dissatisfied_rounds += u32::from(less);
             ticket.handled(meta);
             if *answer == Answer::Satisfied {
                 pass(ticket, FeedbackPassed::Satisfied, meta.id);
@@ -40,6 +41,19 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
         Event::UnreachableSignedOff { .. } => {
             ticket.judged(meta);
             pass(ticket, FeedbackPassed::Unreachable, meta.id);
+        }
+        Event::DeclinedSignedOff { .. } => {
+            ticket.judged(meta);
+            pass(ticket, FeedbackPassed::Declined, meta.id);
+        }
+        Event::NobodyToAskSignedOff { .. } => {
+            ticket.judged(meta);
+            pass(ticket, FeedbackPassed::NobodyToAsk, meta.id);
+        }
+        Event::NotProvidedConsented { .. } => {
+            if let Some(known) = &mut ticket.round.not_provided {
+                known.consent = Some(meta.id);
+            }
         }
         Event::FeedbackConcluded { .. } => {
             ticket.judged(meta);
@@ -69,9 +83,13 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
             ticket.judged(meta);
             ticket.complete(Stage::Assess);
         }
-        Event::RoundOpened { round, stage, .. } => {
+        Event::RoundOpened { round, stage, because, .. } => {
             ticket.round = Round::new(*round);
             ticket.stage = *stage;
+            if *because == RoundCause::MatterReturned {
+                ticket.fault.doubt(meta.recorded_at);
+                ticket.handled(meta);
+            }
         }
         Event::ReplySentBack { orders, .. } => {
             for order in orders {
@@ -82,6 +100,8 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
                 }
             }
             ticket.round.reply = None;
+            ticket.round.answer = None;
+            ticket.round.not_provided = None;
             ticket.round.sent_back += 1;
             ticket.handled(meta);
             ticket.stage = Stage::Reply;

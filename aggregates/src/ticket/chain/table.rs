@@ -6,7 +6,7 @@
 //! | investigate | 调查 | investigation | the department | `Investigated` | `Investigate` | investigation | dispatch | yes |
 //! | dispatch | 派单 | dispatch | the department | `Dispatched` | `Dispatch` | dispatch | reply | yes |
 //! | reply | 答复 | dispatch | the lead's unit | `Replied` | `Reply` | unit | feedback | yes |
-//! | feedback | 反馈 | desk | the department | `FeedbackRecorded`, `UnreachableSignedOff`, `FeedbackConcluded` | `RecordFeedback` | desk | inspect | yes |
+//! | feedback | 反馈 | desk | the department | `FeedbackRecorded`, `UnreachableSignedOff`, `DeclinedSignedOff`, `NobodyToAskSignedOff`, `FeedbackConcluded` | `RecordFeedback` | desk | inspect | yes |
 //! | inspect | 检查 | inspection | the department | `Inspected` | `Inspect` | inspection | report | yes |
 //! | report | 上报 | reporting | the department | `Reported` | `Report` | reporting | assess | yes |
 //! | assess | 考核 | assessment | the department | `Assessed` | `Assess` | assessment | close | yes |
@@ -102,13 +102,21 @@ pub static TABLE: [StageRow; Stage::ALL.len()] = [
         chinese: "反馈",
         department: "desk",
         in_hand_of: InHandOf::Department,
-        events: &["FeedbackRecorded", "UnreachableSignedOff", "FeedbackConcluded"],
+        events: &[
+            "FeedbackRecorded",
+            "UnreachableSignedOff",
+            "DeclinedSignedOff",
+            "NobodyToAskSignedOff",
+            "FeedbackConcluded",
+        ],
         is_step: |event| {
             matches!(
                 event,
                 ticket::Event::Chain(
                     Event::FeedbackRecorded { .. }
                         | Event::UnreachableSignedOff { .. }
+                        | Event::DeclinedSignedOff { .. }
+                        | Event::NobodyToAskSignedOff { .. }
                         | Event::FeedbackConcluded { .. }
                 )
             )

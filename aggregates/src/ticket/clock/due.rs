@@ -141,10 +141,8 @@ pub(super) fn outstanding(ticket: &Ticket, clock: &Clock) -> bool {
         Subject::Stage(stage) => stage == ticket.stage,
         Subject::Order(order) => ticket.order(order).is_some_and(Order::is_open),
         Subject::Ticket => true,
-        Subject::Request(_) if !ticket.is_open() => false,
-        Subject::Request(request) => {
-            ticket.request(request).is_some_and(crate::ticket::contact::Request::is_owed)
-        }
+        // An end leaves what an outside body waits for.
+        Subject::Request(request) => return latest && ticket.receipts_owed().contains(&request),
     };
     latest && current && ticket.is_open()
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::run::Clock;
-use super::table::{ClockRow, SetBy, StartRule, TABLE};
+use super::table::{About, ClockRow, SetBy, StartRule, TABLE};
 use super::trigger::{Signal, signals, signals_on_waking};
 use super::{Event, Start, Status, Subject, correct};
 use crate::calendar::{self, Deadline, Target, deadline};
@@ -31,7 +31,8 @@ pub(crate) fn follow(draft: &mut Draft<'_>, event: &ticket::Event, was: Option<S
     }
     match event {
         ticket::Event::Intake(intake::Event::MergeReceived { deadlines, .. }) if draft.ticket.is_open() => {
-            for taken in deadlines {
+            // Orders, stages and requests have deadlines of their own on either ticket.
+            for taken in deadlines.iter().filter(|taken| taken.clock.row().about == About::Ticket) {
                 take_over(draft, taken.clock, taken.due);
             }
         }

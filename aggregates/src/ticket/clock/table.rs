@@ -7,15 +7,15 @@
 //! | appealable | 可申诉时限 | the ticket | intake or reopening; dissatisfied answer while one runs (due at once) | feedback passed | dissatisfied answer | no | yes | nobody by it alone | no | yes |
 //! | contact | 首次联系时限 | the ticket | intake or reopening of a customer nobody talked with yet | talk with the customer; any answer of the customer | — | no | no | nobody by it alone | no | no |
 //! | answer | 投诉答复时限 | the ticket | intake or reopening of a complaint | any answer of the customer | — | yes | yes | nobody by it alone | no | no |
-//! | repair | 障碍修复时限 | the ticket | intake or reopening of a fault that is not up | service up | — | yes | yes | nobody by it alone | no | no |
-//! | activation | 装移机时限 | the ticket | intake or reopening of an install that is not activated (the promised date) | activated | — | yes | yes | nobody by it alone | no | no |
-//! | restore | 缴费复机时限 | the ticket | arrears paid while none runs | service up, also before it starts | — | yes | yes | nobody by it alone | no | no |
-//! | outside | 转办件回执时限 | an outside request | hand-over (the body's deadline); reopening while a receipt is owed (the body's deadline if ahead) | final receipt | — | no | no | nobody by it alone | yes | no |
+//! | repair | 障碍修复时限 | the ticket | intake or reopening of a fault that is not up, while none runs; next round after feedback had passed of a fault that is not up, while none runs | service up | told that it cannot be given | yes | yes | nobody by it alone | no | no |
+//! | activation | 装移机时限 | the ticket | intake or reopening of an install that is not activated, while none runs (the promised date); next round after feedback had passed of an install that is not activated, while none runs (the promised date) | activated | told that it cannot be given | yes | yes | nobody by it alone | no | no |
+//! | restore | 缴费复机时限 | the ticket | arrears paid while none runs | service up, also before it starts | told that it cannot be given | yes | yes | nobody by it alone | no | no |
+//! | outside | 转办件回执时限 | an outside request | hand-over (the body's deadline); reopening while a receipt is owed while none runs (the body's deadline if ahead) | final receipt | merge | no | no | nobody by it alone | yes | no |
 //! | order | 督办单时限 | an order | issued, or reply sent back (dispatch's deadline) | reply | released, recalled, return granted | yes | yes | the order's unit | yes | no |
 //! | stage | 环节时限 | a stage | stage entered | stage done | way back behind the stage | yes | yes | the stage's department | yes | no |
 //! | closing | 办结时限 | the ticket | feedback passed | closed | next round | yes | yes | nobody by it alone | no | no |
 //!
-//! An end of the ticket cancels every clock that runs, and a merge takes over an earlier deadline of a clock about the ticket. When
+//! An end of the ticket cancels every clock that runs, but those of outside requests, whose receipts are owed still; and a merge takes over an earlier deadline of a clock about the ticket. When
 //! a clock is due, when it warns and for which codes it pauses is the policy's to say ([`crate::policy`]). Clocks that one moment
 //! starts are numbered in the order of the rows.
 
@@ -90,8 +90,10 @@ impl Condition {
             Self::Always => true,
             Self::NotContacted => !ticket.contacted,
             Self::Complaint => ticket.kind() == Kind::Complaint,
-            Self::FaultNotUp => ticket.kind() == Kind::Fault && ticket.fault.service_up.is_none(),
-            Self::InstallNotActivated => ticket.kind() == Kind::Install && !ticket.install.is_activated(),
+            Self::FaultNotUp => ticket.kind() == Kind::Fault && ticket.fault.service_up.is_none() && !runs(),
+            Self::InstallNotActivated => {
+                ticket.kind() == Kind::Install && !ticket.install.is_activated() && !runs()
+            }
             Self::NoneRuns => !runs(),
             Self::OneRuns => runs(),
         }
@@ -104,8 +106,8 @@ impl Condition {
             Self::Always => "",
             Self::NotContacted => "of a customer nobody talked with yet",
             Self::Complaint => "of a complaint",
-            Self::FaultNotUp => "of a fault that is not up",
-            Self::InstallNotActivated => "of an install that is not activated",
+            Self::FaultNotUp => "of a fault that is not up, while none runs",
+            Self::InstallNotActivated => "of an install that is not activated, while none runs",
             Self::NoneRuns => "while none runs",
             Self::OneRuns => "while one runs",
         }
@@ -289,9 +291,12 @@ pub static TABLE: [ClockRow; ClockKind::ALL.len()] = [
         kind: ClockKind::Repair,
         chinese: "障碍修复时限",
         about: About::Ticket,
-        starts: &[OPENED.when(Condition::FaultNotUp)],
+        starts: &[
+            OPENED.when(Condition::FaultNotUp),
+            StartRule::on(Trigger::RoundRepeated).when(Condition::FaultNotUp),
+        ],
         met_by: &[Trigger::ServiceUp],
-        cancelled_by: &[Trigger::Ended],
+        cancelled_by: &[Trigger::NotProvided, Trigger::Ended],
         already: None,
         pauses: true,
         breach_bars_pause: true,
@@ -303,9 +308,12 @@ pub static TABLE: [ClockRow; ClockKind::ALL.len()] = [
         kind: ClockKind::Activation,
         chinese: "装移机时限",
         about: About::Ticket,
-        starts: &[OPENED.when(Condition::InstallNotActivated).set_by(SetBy::Promise)],
+        starts: &[
+            OPENED.when(Condition::InstallNotActivated).set_by(SetBy::Promise),
+            StartRule::on(Trigger::RoundRepeated).when(Condition::InstallNotActivated).set_by(SetBy::Promise),
+        ],
         met_by: &[Trigger::Activated],
-        cancelled_by: &[Trigger::Ended],
+        cancelled_by: &[Trigger::NotProvided, Trigger::Ended],
         already: None,
         pauses: true,
         breach_bars_pause: true,
@@ -319,7 +327,7 @@ pub static TABLE: [ClockRow; ClockKind::ALL.len()] = [
         about: About::Ticket,
         starts: &[StartRule::on(Trigger::ArrearsPaid).when(Condition::NoneRuns)],
         met_by: &[Trigger::ServiceUp],
-        cancelled_by: &[Trigger::Ended],
+        cancelled_by: &[Trigger::NotProvided, Trigger::Ended],
         already: Some(|ticket, from| ticket.fault.service_up.map(|(up, _)| up).filter(|up| *up >= from)),
         pauses: true,
         breach_bars_pause: true,
@@ -333,10 +341,10 @@ pub static TABLE: [ClockRow; ClockKind::ALL.len()] = [
         about: About::Request,
         starts: &[
             StartRule::on(Trigger::HandedOver).set_by(SetBy::Body),
-            StartRule::on(Trigger::StillOwed).set_by(SetBy::BodyAhead),
+            StartRule::on(Trigger::StillOwed).when(Condition::NoneRuns).set_by(SetBy::BodyAhead),
         ],
         met_by: &[Trigger::ReceiptGiven],
-        cancelled_by: &[Trigger::Ended],
+        cancelled_by: &[Trigger::HandedOn],
         already: None,
         pauses: false,
         breach_bars_pause: false,

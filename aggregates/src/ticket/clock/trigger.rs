@@ -36,6 +36,8 @@ pub enum Trigger {
     Answered,
     /// Feedback passed.
     FeedbackPassed,
+    /// It passed on a reply that the service cannot be given, to which a supervisor consented.
+    NotProvided,
     /// The customer answered that they are dissatisfied.
     Dissatisfied,
     /// A round was opened.
@@ -50,6 +52,8 @@ pub enum Trigger {
     Activated,
     /// A final or supplementary receipt was given.
     ReceiptGiven,
+    /// The ticket was merged: the receipt is the other ticket's to give.
+    HandedOn,
     /// The ticket was closed.
     Closed,
     /// It ended, in whatever way.
@@ -73,6 +77,7 @@ impl Trigger {
             Self::Talked => "talk with the customer",
             Self::Answered => "any answer of the customer",
             Self::FeedbackPassed => "feedback passed",
+            Self::NotProvided => "told that it cannot be given",
             Self::Dissatisfied => "dissatisfied answer",
             Self::RoundOpened => "next round",
             Self::RoundRepeated => "next round after feedback had passed",
@@ -80,6 +85,7 @@ impl Trigger {
             Self::ArrearsPaid => "arrears paid",
             Self::Activated => "activated",
             Self::ReceiptGiven => "final receipt",
+            Self::HandedOn => "merge",
             Self::Closed => "closed",
             Self::Ended => "end of the ticket",
         }
@@ -164,7 +170,7 @@ impl Signal {
 #[must_use]
 pub fn signals(event: &ticket::Event, ticket: &Ticket, was: Option<Stage>, now: Timestamp) -> Vec<Signal> {
     let mut signals = match event {
-        ticket::Event::Intake(event) => of_intake(event, ticket),
+        ticket::Event::Intake(event) => of_intake(event),
         ticket::Event::Contact(event) => of_contact(event, now),
         ticket::Event::Chain(event) => of_chain(event, ticket, now),
         ticket::Event::Order(event) => of_order(event, now),
@@ -219,19 +225,17 @@ fn again(ticket: &Ticket, now: Timestamp) -> Vec<Signal> {
     std::iter::once(Signal::ticket(Trigger::Opened, now)).chain(owed).collect()
 }
 
-fn of_intake(event: &intake::Event, ticket: &Ticket) -> Vec<Signal> {
+fn of_intake(event: &intake::Event) -> Vec<Signal> {
     match event {
         intake::Event::TakenIn(intake) => {
             let opened = Signal::ticket(Trigger::Opened, intake.taken_in_at);
             std::iter::once(opened).chain(intake.requests.iter().map(Signal::handed_over)).collect()
         }
         intake::Event::OutsideRequestAdded { request } => vec![Signal::handed_over(request)],
-        intake::Event::MergeReceived { requests, .. } if ticket.is_open() => {
-            requests.iter().map(Signal::handed_over).collect()
-        }
+        // Also where it ended in between: an end leaves what an outside body waits for.
+        intake::Event::MergeReceived { requests, .. } => requests.iter().map(Signal::handed_over).collect(),
         // What a corrected fact does to clocks has a file of its own, `correct.rs`.
         intake::Event::FactCorrected { .. }
-        | intake::Event::MergeReceived { .. }
         | intake::Event::Attached { .. }
         | intake::Event::FirstOwnerChanged { .. }
         | intake::Event::ProblemJoined { .. }
@@ -266,6 +270,7 @@ fn of_order(event: &order::Event, now: Timestamp) -> Vec<Signal> {
         | order::Event::Recalled { order, .. }
         | order::Event::ReturnGranted { order } => vec![Signal::order(*order, Trigger::OrderEnded, now)],
         order::Event::Accepted { .. }
+        | order::Event::DoneByStruck { .. }
         | order::Event::ReturnRequested { .. }
         | order::Event::ReturnRefused { .. }
         | order::Event::ExtensionAsked { .. }
@@ -282,24 +287,32 @@ fn of_chain(event: &chain::Event, ticket: &Ticket, now: Timestamp) -> Vec<Signal
             // Whatever the answer, the desk has done its part; so has an inspection that fails.
             let done = Signal::stage(Stage::Feedback, Trigger::StageDone, now);
             let heard = match answer {
-                Answer::Satisfied => Some(ticket_wide(Trigger::FeedbackPassed)),
-                Answer::BasicallySatisfied => None,
-                Answer::Dissatisfied => Some(ticket_wide(Trigger::Dissatisfied)),
+                Answer::Satisfied => passed(ticket, now),
+                // Who will not rate is signed off later.
+                Answer::BasicallySatisfied | Answer::Declined => Vec::new(),
+                Answer::Dissatisfied => vec![ticket_wide(Trigger::Dissatisfied)],
             };
             [ticket_wide(Trigger::Answered), done].into_iter().chain(heard).collect()
         }
-        chain::Event::UnreachableSignedOff { .. } | chain::Event::FeedbackConcluded { .. } => {
-            vec![ticket_wide(Trigger::FeedbackPassed)]
-        }
+        chain::Event::UnreachableSignedOff { .. }
+        | chain::Event::DeclinedSignedOff { .. }
+        | chain::Event::NobodyToAskSignedOff { .. }
+        | chain::Event::FeedbackConcluded { .. } => passed(ticket, now),
         chain::Event::Inspected { .. } => vec![Signal::stage(Stage::Inspect, Trigger::StageDone, now)],
         chain::Event::Closed { .. } => vec![ticket_wide(Trigger::Closed), ticket_wide(Trigger::Ended)],
-        chain::Event::Withdrawn { .. } | chain::Event::Rejected { .. } | chain::Event::Merged { .. } => {
-            vec![ticket_wide(Trigger::Ended)]
+        chain::Event::Withdrawn { .. } | chain::Event::Rejected { .. } => vec![ticket_wide(Trigger::Ended)],
+        chain::Event::Merged { .. } => {
+            let requests = ticket.requests.iter().map(|request| request.outside.request);
+            let handed_on =
+                requests.map(|request| Signal::about(Subject::Request(request), Trigger::HandedOn, now));
+            std::iter::once(ticket_wide(Trigger::Ended)).chain(handed_on).collect()
         }
         chain::Event::Reopened { .. } => again(ticket, now),
         chain::Event::RoundOpened { because, .. } => {
             let repeated = match because {
-                RoundCause::InspectionFailed | RoundCause::FactsLacking => Some(Trigger::RoundRepeated),
+                RoundCause::InspectionFailed | RoundCause::FactsLacking | RoundCause::MatterReturned => {
+                    Some(Trigger::RoundRepeated)
+                }
                 // Dissatisfaction leaves the ticket clock running; reopening has started it.
                 RoundCause::NotSatisfied | RoundCause::Reopened => None,
             };
@@ -313,6 +326,16 @@ fn of_chain(event: &chain::Event, ticket: &Ticket, now: Timestamp) -> Vec<Signal
         | chain::Event::ContactAttempted { .. }
         | chain::Event::Reported { .. }
         | chain::Event::Assessed { .. }
+        | chain::Event::NotProvidedConsented { .. }
         | chain::Event::RejectionConsented { .. } => Vec::new(),
     }
+}
+
+/// Feedback passed; on a service that cannot be given nobody waits any more.
+fn passed(ticket: &Ticket, now: Timestamp) -> Vec<Signal> {
+    let not_provided = ticket.round.not_provided_consented().map(|_| Trigger::NotProvided);
+    std::iter::once(Trigger::FeedbackPassed)
+        .chain(not_provided)
+        .map(|trigger| Signal::ticket(trigger, now))
+        .collect()
 }

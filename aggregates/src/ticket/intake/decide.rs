@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Command, Event, Fact, FirstOwner, Intake, OutsideRequest, TakenOver};
+use super::{Command, Event, Fact, FirstOwner, Intake, OutsideRequest, Reporter, TakenOver};
 use crate::calendar::local_date;
 use crate::checks::{LIST_MAX, NAME_BYTES_MAX, bounded, listed, named, registered, required};
 use crate::ids::{EventId, RequestNo, TicketId};
@@ -16,7 +16,7 @@ use crate::ticket::custody::Custody;
 use crate::ticket::draft::{Draft, attachment};
 use crate::ticket::state::{End, FactKind, FactRecord, Round, Ticket, next_number};
 use crate::ticket::{self, fault, install};
-use crate::words::{Channel, Kind, Role};
+use crate::words::{Channel, Kind, ReporterKind, Role};
 
 /// The channels of outside bodies, to which receipts are owed.
 const BODIES: [Channel; 6] = [
@@ -179,10 +179,7 @@ fn check(intake: &Intake, imported: bool, context: &Context<'_>) -> Result<(), R
     let wrong = |field, problem| Err(Rejection::invalid(field, problem));
     required("description", &intake.description)?;
     intake.remedy.iter().try_for_each(|remedy| bounded("remedy", remedy))?;
-    required("customer.name", &intake.customer.name)?;
-    required("customer.phone", &intake.customer.phone)?;
-    intake.customer.address.iter().try_for_each(|address| bounded("customer.address", address))?;
-    required("service.number", &intake.service.number)?;
+    who(intake)?;
     named("area.province", &intake.area.province)?;
     named("area.city", &intake.area.city)?;
     if intake.area.district.len() > NAME_BYTES_MAX {
@@ -230,6 +227,52 @@ fn check(intake: &Intake, imported: bool, context: &Context<'_>) -> Result<(), R
         }
     }
     Ok(())
+}
+
+/// Who brought the case and whose it is. A customer and a service may be absent where the reporter is neither the customer nor
+/// there on the customer's behalf, and nothing is to be installed.
+fn who(intake: &Intake) -> Result<(), Rejection> {
+    let wrong = |field, problem| Err(Rejection::invalid(field, problem));
+    if let Some(customer) = &intake.customer {
+        required("customer.name", &customer.name)?;
+        required("customer.phone", &customer.phone)?;
+        customer.address.iter().try_for_each(|address| bounded("customer.address", address))?;
+    }
+    if let Some(service) = &intake.service {
+        required("service.number", &service.number)?;
+    }
+    if let Some(Reporter { kind, known, relation, authority, .. }) = &intake.reporter {
+        match (known, kind) {
+            (Some(_), ReporterKind::Anonymous) => {
+                return wrong("reporter.name", Problem::Unfit("an anonymous reporter has none"));
+            }
+            (Some(known), ReporterKind::OnBehalf | ReporterKind::NonUser) => {
+                required("reporter.name", &known.name)?;
+                required("reporter.phone", &known.phone)?;
+            }
+            (None, ReporterKind::OnBehalf | ReporterKind::NonUser) => {
+                return wrong("reporter.name", Problem::Required);
+            }
+            (None, ReporterKind::Anonymous) => {}
+        }
+        match (relation, kind) {
+            (Some(relation), ReporterKind::OnBehalf) => required("reporter.relation", relation)?,
+            (None, ReporterKind::OnBehalf) => return wrong("reporter.relation", Problem::Required),
+            (Some(_), _) => {
+                return wrong("reporter.relation", Problem::Unfit("only who acts for a customer has one"));
+            }
+            (None, _) => {}
+        }
+        authority.iter().try_for_each(|document| attachment("reporter.authority", document))?;
+    }
+    let stranger = intake.reporter.as_ref().is_some_and(|reporter| reporter.kind != ReporterKind::OnBehalf);
+    let needed = !stranger || intake.kind == Kind::Install;
+    match (&intake.customer, &intake.service) {
+        (None, _) if needed => wrong("customer", Problem::Required),
+        (_, None) if needed => wrong("service", Problem::Required),
+        (None, Some(_)) => wrong("service", Problem::Unfit("a service has a customer")),
+        _ => Ok(()),
+    }
 }
 
 fn first_owner(owner: &FirstOwner, context: &Context<'_>) -> Result<(), Rejection> {
@@ -308,11 +351,12 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
         Command::ReceiveMerge { from, requests, deadlines } => {
             receive_merge(draft, from, requests, deadlines)?;
         }
-        Command::JoinProblem { problem } => {
+        Command::JoinProblem { problem, open } => {
             draft.open()?;
             match draft.ticket.problem {
                 Some(known) if known == problem => {}
                 Some(_) => return Err(Rejection::InAnotherProblem),
+                None if !open => return Err(Rejection::ProblemClosed),
                 None => draft.push(Event::ProblemJoined { problem }),
             }
         }
@@ -374,12 +418,12 @@ fn receive_merge(
     requests: Vec<OutsideRequest>,
     deadlines: Vec<TakenOver>,
 ) -> Result<(), Rejection> {
-    // Owed is owed: a ticket that ended in between takes the receipts over too. One that was merged on itself cannot.
-    if matches!(&draft.ticket.ended, Some(ended) if matches!(ended.how, End::Merged(_))) {
-        return Err(Rejection::CannotMerge);
-    }
     if draft.ticket.merged_from.contains(&from) {
         return Ok(());
+    }
+    // Owed is owed: a ticket that ended in between takes the receipts over too. One that was merged itself sends it on.
+    if let Some(End::Merged(into)) = draft.ticket.ended.as_ref().map(|ended| &ended.how) {
+        return Err(Rejection::MergedOn { into: *into });
     }
     let first = next_number(draft.ticket.requests.len());
     let unknown = requests.into_iter().filter(|new| {

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Command, Event, NewOrder, Status};
+use super::{Command, Event, NewOrder, NotProvided, Status};
 use crate::calendar::{Target, deadline};
-use crate::checks::{listed, people, required};
+use crate::checks::{listed, named, people, required};
 use crate::ids::{EmployeeId, OrderNo};
 use crate::rejection::{Missing, Problem, Rejection};
 use crate::sealed::Sealed;
@@ -18,16 +18,17 @@ use crate::words::{ClockKind, Kind, Part, Role, Stage};
 pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Rejection> {
     match command {
         Command::Accept { order } => accept(draft, order),
-        Command::Reply { order, resolution, cause, measures, done_by } => {
+        Command::Reply { order, resolution, cause, measures, done_by, not_provided } => {
             listed("measures", &measures)?;
             let measures = measures.into_iter().map(|plan| gate::check_plan(draft, plan));
             let measures: Vec<_> = measures.collect::<Result<_, _>>()?;
-            reply(draft, order, resolution, cause, done_by)?;
+            reply(draft, order, resolution, cause, done_by, not_provided)?;
             for plan in measures {
                 gate::plan(draft, plan);
             }
             Ok(())
         }
+        Command::StrikeDoneBy { order, person, reason } => strike_done_by(draft, order, person, reason),
         Command::RequestReturn { order, reason } => request_return(draft, order, reason),
         Command::GrantReturn { order, replacement } => grant_return(draft, order, replacement),
         Command::RefuseReturn { order, reason } => {
@@ -85,11 +86,19 @@ fn reply(
     resolution: Sealed,
     cause: Option<Cause>,
     done_by: Vec<EmployeeId>,
+    not_provided: Option<NotProvided>,
 ) -> Result<(), Rejection> {
     draft.at_stage(Stage::Reply)?;
     let known = draft.own_order(order)?;
     required("resolution", &resolution)?;
     people("done_by", &done_by)?;
+    if let Some(not_provided) = &not_provided {
+        required("not_provided.evidence", &not_provided.evidence)?;
+        required("not_provided.offered", &not_provided.offered)?;
+        if known.part != Part::Lead {
+            return Err(Rejection::WrongPart { order });
+        }
+    }
     cause.iter().try_for_each(|cause| check_cause(draft, cause))?;
     match known.status {
         Status::Accepted => {}
@@ -100,21 +109,40 @@ fn reply(
         }
     }
     if known.part == Part::Lead {
-        lead_may_reply(draft)?;
+        lead_may_reply(draft, not_provided.is_some())?;
     }
-    draft.push(Event::Replied { order, resolution, cause, done_by });
+    draft.push(Event::Replied { order, resolution, cause, done_by, not_provided });
     Ok(())
 }
 
-/// The lead replies last, and with its facts.
-fn lead_may_reply(draft: &Draft<'_>) -> Result<(), Rejection> {
+/// A wrong name keeps its bearer from judging; a supervisor who did no part strikes it.
+fn strike_done_by(
+    draft: &mut Draft<'_>,
+    order: OrderNo,
+    person: EmployeeId,
+    reason: Sealed,
+) -> Result<(), Rejection> {
+    required("reason", &reason)?;
+    named("person", person.as_str())?;
+    draft.order(order)?;
+    draft.no_part_at_all()?;
+    let part = draft.ticket.people.get(&person.folded());
+    if !part.is_some_and(|part| part.named_by.contains(&order)) {
+        return Err(Rejection::NotNamed { order });
+    }
+    draft.push(Event::DoneByStruck { order, person, reason });
+    Ok(())
+}
+
+/// The lead replies last, and with its facts, unless the service cannot be given.
+fn lead_may_reply(draft: &Draft<'_>, not_provided: bool) -> Result<(), Rejection> {
     let open = draft.ticket.orders.iter().filter(|order| order.part == Part::Assist && order.is_open());
     let missing: Vec<_> = open.map(|order| Missing::AssistReply(order.number)).collect();
     if !missing.is_empty() {
         return Err(Rejection::AssistOrdersOpen { missing });
     }
     let missing = draft.ticket.service_missing();
-    if !missing.is_empty() {
+    if !missing.is_empty() && !not_provided {
         return Err(Rejection::ReplyUnproved { missing });
     }
     Ok(())
@@ -370,7 +398,11 @@ impl crate::ticket::state::Ticket {
     #[must_use]
     pub fn service_missing(&self) -> Vec<Missing> {
         match self.kind() {
+            // A service that cannot be given is not proved; a supervisor consented to that.
+            _ if self.round.not_provided_consented().is_some() => Vec::new(),
             Kind::Complaint => Vec::new(),
+            // A broken pole is nobody's service: there is nothing to test.
+            Kind::Fault if self.intake.service.is_none() => Vec::new(),
             Kind::Fault => self.fault.missing(),
             Kind::Install if self.install.is_activated() => Vec::new(),
             Kind::Install => vec![Missing::Activation],

@@ -157,6 +157,7 @@ async fn take_in(scene: &mut Scene<'_>, case: &Case, number: u32) -> Result<(), 
             requests: Vec::new(),
             attachments: Vec::new(),
             mass_outage: false,
+            reporter: None,
             linked: None,
             install: install,
         }
@@ -292,6 +293,7 @@ async fn one_round(scene: &mut Scene<'_>, kind: TicketKind, number: u32) -> Resu
             cause: None,
             measures: Vec::new(),
             done_by: vec!["access-5".into()],
+            not_provided: None,
         }
     );
     scene.done(scene.client.unit("access-network")?.reply(request).await)

@@ -60,6 +60,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             requests: Vec::new(),
             attachments: vec![recording("录音-112-0001")],
             mass_outage: false,
+            reporter: None,
             linked: None,
             install: None,
         }
@@ -154,6 +155,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             cause: None,
             measures: Vec::new(),
             done_by: vec!["line-crew-7".into()],
+            not_provided: None,
         }
     );
     let answer = scene.client.unit("line-crew")?.reply(request).await;
@@ -168,6 +170,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
             cause: None,
             measures: Vec::new(),
             done_by: vec!["access-3".into()],
+            not_provided: None,
         }
     );
     scene.done(scene.client.unit("access-network")?.reply(request).await)?;
@@ -182,6 +185,7 @@ async fn first_round(scene: &mut Scene<'_>) -> Result<(), DemoError> {
                 cause: Some(known("施工单位未探明管线，挖断光缆")),
                 measures: Vec::new(),
                 done_by: vec!["line-crew-7".into(), "line-crew-9".into()],
+                not_provided: None,
             }
         )
     };
@@ -283,6 +287,7 @@ async fn round(
             cause: None,
             measures: measures,
             done_by: vec![format!("{unit}-2")],
+            not_provided: None,
         }
     );
     scene.done(scene.client.unit(unit)?.reply(request).await)?;

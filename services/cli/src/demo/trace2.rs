@@ -62,6 +62,7 @@ pub(crate) async fn missed_visit(scene: &mut Scene<'_>) -> Result<(), DemoError>
             requests: Vec::new(),
             attachments: Vec::new(),
             mass_outage: false,
+            reporter: None,
             linked: None,
             install: Some(ev::InstallOrder { fees_fen: 10_000, promised_on: Some("2026-09-25".into()) }),
         }
@@ -247,6 +248,7 @@ async fn taken_in(scene: &mut Scene<'_>, install: &str) -> Result<(), DemoError>
             }],
             attachments: Vec::new(),
             mass_outage: false,
+            reporter: None,
             linked: Some(install.to_owned()),
             install: None,
         }
@@ -325,6 +327,7 @@ pub(crate) async fn late_reply(scene: &mut Scene<'_>, limit: &Limit) -> Result<(
                 due_on: "2026-10-15".into(),
             }],
             done_by: vec!["install-4".into()],
+            not_provided: None,
         }
     );
     scene.done(scene.client.unit("install-crew")?.reply(request).await)?;

@@ -25,12 +25,14 @@ const LEVEL: &str = "city";
 
 impl Reactions {
     pub(super) async fn standing_rule(&self, cause: &Cause<'_>, ticket: TicketId) -> Result<(), Halt> {
-        let waits = |it: Option<&Ticket>| it.is_some_and(|it| it.is_routine() && it.stage == Stage::Inspect);
+        let waits = |it: Option<&Ticket>| {
+            it.is_some_and(|it| it.is_routine() && matches!(it.stage, Stage::Inspect | Stage::Report))
+        };
         if !self.seen(cause, ticket, waits).await? {
             return Ok(());
         }
         self.ticket(cause, ticket, "inspect", |it| {
-            let texts = self.sealer.known_customer(it.intake.customer.id)?;
+            let texts = self.sealer.known_customer(it.intake.person())?;
             let judged = |gate, text: &str| {
                 Ok::<_, crate::runner::RunError>(Judgement {
                     gate,
@@ -47,12 +49,12 @@ impl Reactions {
         })
         .await?;
         self.ticket(cause, ticket, "report", |it| {
-            let summary = self.sealer.known_customer(it.intake.customer.id)?.seal(SUMMARY)?;
+            let summary = self.sealer.known_customer(it.intake.person())?.seal(SUMMARY)?;
             Ok(Command::Report { level: LEVEL.into(), summary, reference: format!("{VERSION}/{ticket}") })
         })
         .await?;
         self.ticket(cause, ticket, "assess", |it| {
-            let texts = self.sealer.known_customer(it.intake.customer.id)?;
+            let texts = self.sealer.known_customer(it.intake.person())?;
             let verdicts = it.involved().into_iter().map(|unit| {
                 let reason = texts.seal(NOT_AT_FAULT)?;
                 Ok::<_, crate::runner::RunError>((unit, Finding::NotAtFault { reason }))

@@ -211,7 +211,7 @@ impl Trace {
         match event {
             Event::Intake(intake::Event::TakenIn(taken_in)) => {
                 self.attributes = of_intake(taken_in);
-                let object = Object::Customer(taken_in.customer.id.0);
+                let object = Object::Customer(taken_in.person().0);
                 about.insert(About { object, qualifier: "customer" });
             }
             Event::Chain(ChainEvent::Dispatched { lead, assists }) => {
@@ -239,6 +239,7 @@ impl Trace {
                 }
                 order::Event::Accepted { order: of }
                 | order::Event::Replied { order: of, .. }
+                | order::Event::DoneByStruck { order: of, .. }
                 | order::Event::ReturnRequested { order: of, .. }
                 | order::Event::ReturnGranted { order: of }
                 | order::Event::ReturnRefused { order: of, .. }
@@ -289,9 +290,9 @@ fn of_intake(intake: &Intake) -> Vec<(String, String)> {
     };
     let channel = named(serde_json::to_value(intake.channel).ok());
     let severity = named(serde_json::to_value(intake.severity).ok());
-    let tier = named(serde_json::to_value(intake.customer.tier).ok());
-    let segment = named(serde_json::to_value(intake.customer.segment).ok());
-    let product = named(serde_json::to_value(intake.service.product).ok());
+    let tier = named(serde_json::to_value(intake.tier()).ok());
+    let segment = named(serde_json::to_value(intake.segment()).ok());
+    let product = named(serde_json::to_value(intake.service.as_ref().map(|service| service.product)).ok());
     let area = &intake.area;
     let text = |text: &str| text.to_owned();
     [

@@ -182,7 +182,7 @@ impl Fact {
         if self.reference.trim().is_empty() {
             return Err(Rejection::Invalid { field: "reference", problem: Problem::Required }.into());
         }
-        let sealer = sealer.known_customer(ticket.intake.customer.id)?;
+        let sealer = sealer.known_customer(ticket.intake.person())?;
         let occurred_at = self.occurred_at.map(|at| moment(at, now));
         // An import may be older than its intake; what a running system says may not.
         if occurred_at.is_some_and(|at| at < ticket.intake.taken_in_at) {

@@ -79,4 +79,11 @@ impl AssessmentService for Api {
         })
         .await
     }
+
+    async fn cancel_due(&self, request: Request<api::CancelDueRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            Ok(money::Command::Cancel { due: DueNo(asked.due), reason: texts.text("reason", &asked.reason)? })
+        })
+        .await
+    }
 }

@@ -107,7 +107,8 @@ asks! { ticket_id:
     AccrueDueRequest ApproveDueRequest SettleDueRequest RecordLineTestRequest RecordRepairRequest
     RecordServiceUpRequest JudgeTerminalRequest RecordArrearsPaidRequest ReachMilestoneRequest MakeAppointmentRequest
     RescheduleAppointmentRequest EndAppointmentRequest UrgeRequest ProposeEscalationRequest IssueEscalationRequest
-    DeclineEscalationRequest SignOffUnreachableRequest ConcludeFeedbackRequest ConsentToRejectionRequest WaiveRequest
+    DeclineEscalationRequest SignOffUnreachableRequest SignOffDeclinedRequest SignOffNobodyToAskRequest
+    ConsentToNotProvidedRequest StrikeDoneByRequest OpenNextRoundRequest CancelDueRequest FailMeasureRequest ConcludeFeedbackRequest ConsentToRejectionRequest WaiveRequest
     DecideThirdReturnRequest FileFindingRequest
 }
 
@@ -206,7 +207,7 @@ impl Api {
 
     /// The turn of a ticket's customer; none where there is no such ticket.
     pub(crate) async fn turn_of(&self, ticket: TicketId) -> Result<Option<OwnedMutexGuard<()>>, Status> {
-        let customer = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.customer.id);
+        let customer = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.person());
         match self.runner.view(ticket.0, customer).await.map_err(refused)? {
             Some(customer) => Ok(Some(self.strangers.turn(customer).await)),
             None => Ok(None),
@@ -241,7 +242,7 @@ impl Api {
         let Asked { id, ask, grant, body } = self.asked(request, false)?;
         let made = |ticket: &Ticket| {
             own(ticket, &grant)?;
-            let key = self.sealer.known_customer(ticket.intake.customer.id);
+            let key = self.sealer.known_customer(ticket.intake.person());
             make(&Texts::new(&key), &body)
         };
         let answer = self.runner.ticket(TicketId(id), &ask, made).await.map_err(refused)?;

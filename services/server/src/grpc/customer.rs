@@ -64,7 +64,7 @@ fn open(ticket: &Ticket) -> Vec<Missing> {
     let id = ticket.id();
     let end = ticket.is_open().then_some(Missing::EndOf(id));
     let receipts = ticket.receipts_owed().into_iter().map(|request| Missing::ReceiptOn(id, request));
-    let dues = (1..).zip(&ticket.dues).filter(|(_, due)| due.settled.is_none());
+    let dues = (1..).zip(&ticket.dues).filter(|(_, due)| due.is_owed());
     end.into_iter()
         .chain(receipts)
         .chain(dues.map(|(due, _)| Missing::SettlementOn(id, DueNo(due))))

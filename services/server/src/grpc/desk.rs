@@ -2,6 +2,7 @@
 
 use duban_aggregates::chain::MergeEvidence;
 use duban_aggregates::ids::{AppointmentNo, EventId, NoticeId, ProblemId, RequestNo, TicketId};
+use duban_aggregates::problem::Problem;
 use duban_aggregates::ticket::Ticket;
 use duban_aggregates::{chain, clock, contact, fault, install, intake};
 use duban_engine::runner::RunError;
@@ -184,10 +185,24 @@ impl DeskService for Api {
         .await
     }
 
+    async fn open_next_round(&self, request: Request<api::OpenNextRoundRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            read! {
+                stage: take("stage", asked.stage);
+                reason: texts.text("reason", &asked.reason);
+            }
+            Ok(chain::Command::OpenNextRound { stage, reason })
+        })
+        .await
+    }
+
     async fn join_problem(&self, request: Request<api::JoinProblemRequest>) -> Answered {
         let problem = uuid("problem", &request.get_ref().problem).map_err(refused)?;
-        self.must_exist::<duban_aggregates::problem::Problem>("problem", problem).await?;
-        self.on_ticket(request, |_, _| Ok(intake::Command::JoinProblem { problem: ProblemId(problem) })).await
+        self.must_exist::<Problem>("problem", problem).await?;
+        let is_open = |known: Option<&Problem>| known.is_some_and(|known| !known.closed);
+        let open = self.runner.view(problem, is_open).await.map_err(refused)?;
+        self.on_ticket(request, |_, _| Ok(intake::Command::JoinProblem { problem: ProblemId(problem), open }))
+            .await
     }
 
     async fn link_notice(&self, request: Request<api::LinkNoticeRequest>) -> Answered {
@@ -201,13 +216,14 @@ impl DeskService for Api {
 struct Matter {
     ticket: TicketId,
     open: bool,
-    customer: duban_aggregates::ids::CustomerId,
-    service: [u8; 16],
+    customer: Option<duban_aggregates::ids::CustomerId>,
+    service: Option<[u8; 16]>,
 }
 
 impl Matter {
     fn of(ticket: &Ticket) -> Self {
-        let (customer, service) = (ticket.intake.customer.id, ticket.intake.service.number_hash);
+        let customer = ticket.intake.customer.as_ref().map(|customer| customer.id);
+        let service = ticket.intake.service.as_ref().map(|service| service.number_hash);
         Self { ticket: ticket.id(), open: ticket.is_open(), customer, service }
     }
 }
@@ -217,8 +233,8 @@ fn evidence(of: &Matter, into: TicketId, target: Option<&Matter>) -> MergeEviden
     let another = target.filter(|_| of.ticket != into);
     MergeEvidence {
         open: another.is_some_and(|target| target.open),
-        same_customer: another.is_some_and(|target| target.customer == of.customer),
-        same_service: another.is_some_and(|target| target.service == of.service),
+        same_customer: another.is_some_and(|target| of.customer.is_some() && target.customer == of.customer),
+        same_service: another.is_some_and(|target| of.service.is_some() && target.service == of.service),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Inspection 检查.
 
-use duban_aggregates::chain;
+use duban_aggregates::ids::MeasureNo;
+use duban_aggregates::{chain, gate};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::inspection_service_server::InspectionService;
 use tonic::Request;
@@ -17,6 +18,14 @@ impl InspectionService for Api {
                 units: texts.units("units", &asked.units);
             }
             Ok(chain::Command::Inspect { judgements, units })
+        })
+        .await
+    }
+
+    async fn fail_measure(&self, request: Request<api::FailMeasureRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            let finding = texts.text("finding", &asked.finding)?;
+            Ok(gate::Command::FailMeasure { measure: MeasureNo(asked.measure), finding })
         })
         .await
     }

@@ -7,7 +7,7 @@ use duban_proto::api::v1::reply_service_server::ReplyService;
 use tonic::Request;
 
 use super::command::{Answered, Api};
-use super::read::{given, read, required_moment};
+use super::read::{Field, Texts, given, read, required_moment, take};
 
 #[tonic::async_trait]
 impl ReplyService for Api {
@@ -21,9 +21,11 @@ impl ReplyService for Api {
                 resolution: texts.text("resolution", &asked.resolution);
                 cause: asked.cause.as_ref().map(|cause| texts.cause("cause", cause)).transpose();
                 measures: texts.plans("measures", &asked.measures);
+                not_provided: asked.not_provided.as_ref().map(|from| not_provided(texts, from)).transpose();
             }
             let done_by = asked.done_by.iter().cloned().map(EmployeeId).collect();
-            Ok(order::Command::Reply { order: OrderNo(asked.order), resolution, cause, measures, done_by })
+            let order = OrderNo(asked.order);
+            Ok(order::Command::Reply { order, resolution, cause, measures, done_by, not_provided })
         })
         .await
     }
@@ -93,4 +95,14 @@ impl ReplyService for Api {
         })
         .await
     }
+}
+
+/// A service that cannot be given.
+fn not_provided(texts: &Texts<'_>, from: &api::NotProvidedInput) -> Field<order::NotProvided> {
+    read! {
+        ground: take("not_provided.ground", from.ground);
+        evidence: texts.text("not_provided.evidence", &from.evidence);
+        offered: texts.text("not_provided.offered", &from.offered);
+    }
+    Ok(order::NotProvided { ground, evidence, offered })
 }

@@ -36,6 +36,7 @@ rows! { DESK, "DeskService" {
     "Reject": [Desk];
     "Merge": [Desk];
     "Reopen": [Desk, Supervisor];
+    "OpenNextRound": [Desk];
     "JoinProblem": [Desk, Investigation, Dispatch, Supervisor];
     "LinkNotice": [Desk, Investigation, Dispatch];
 } }
@@ -74,7 +75,10 @@ rows! { FEEDBACK, "FeedbackService" {
     "SendReplyBack": [Desk];
 } }
 
-rows! { INSPECTION, "InspectionService" { "Inspect": [Inspection]; } }
+rows! { INSPECTION, "InspectionService" {
+    "Inspect": [Inspection];
+    "FailMeasure": [Inspection, Supervisor];
+} }
 
 rows! { REPORT, "ReportService" { "Report": [Reporting]; } }
 
@@ -88,6 +92,7 @@ rows! { ASSESSMENT, "AssessmentService" {
     "AccrueDue": [Assessment];
     "ApproveDue": [Assessment];
     "SettleDue": [Assessment];
+    "CancelDue": [Assessment, Supervisor];
 } }
 
 rows! { FAULT, "FaultService" {
@@ -111,6 +116,10 @@ rows! { SUPERVISION, "SupervisionService" {
     "IssueEscalation": [Supervisor];
     "DeclineEscalation": [Supervisor];
     "SignOffUnreachable": [Supervisor];
+    "SignOffDeclined": [Supervisor];
+    "SignOffNobodyToAsk": [Supervisor];
+    "ConsentToNotProvided": [Supervisor];
+    "StrikeDoneBy": [Supervisor];
     "ConcludeFeedback": [Supervisor];
     "ConsentToRejection": [Supervisor];
     "Waive": [Supervisor];

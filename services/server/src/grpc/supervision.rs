@@ -1,6 +1,6 @@
 //! Supervisors 服务监督员: urge, escalate, sign off, waive.
 
-use duban_aggregates::ids::{ClockNo, EscalationNo, OrderNo};
+use duban_aggregates::ids::{ClockNo, EmployeeId, EscalationNo, OrderNo};
 use duban_aggregates::{chain, clock, gate, order};
 use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
@@ -47,6 +47,35 @@ impl SupervisionService for Api {
     async fn sign_off_unreachable(&self, request: Request<api::SignOffUnreachableRequest>) -> Answered {
         self.on_ticket(request, |texts, asked| {
             Ok(chain::Command::SignOffUnreachable { reason: texts.text("reason", &asked.reason)? })
+        })
+        .await
+    }
+
+    async fn sign_off_declined(&self, request: Request<api::SignOffDeclinedRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            Ok(chain::Command::SignOffDeclined { reason: texts.text("reason", &asked.reason)? })
+        })
+        .await
+    }
+
+    async fn sign_off_nobody_to_ask(&self, request: Request<api::SignOffNobodyToAskRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            Ok(chain::Command::SignOffNobodyToAsk { reason: texts.text("reason", &asked.reason)? })
+        })
+        .await
+    }
+
+    async fn consent_to_not_provided(&self, request: Request<api::ConsentToNotProvidedRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            Ok(chain::Command::ConsentToNotProvided { reason: texts.text("reason", &asked.reason)? })
+        })
+        .await
+    }
+
+    async fn strike_done_by(&self, request: Request<api::StrikeDoneByRequest>) -> Answered {
+        self.on_ticket(request, |texts, asked| {
+            let (order, person) = (OrderNo(asked.order), EmployeeId(asked.person.clone()));
+            Ok(order::Command::StrikeDoneBy { order, person, reason: texts.text("reason", &asked.reason)? })
         })
         .await
     }

@@ -2,14 +2,15 @@
 
 use duban_aggregates::NAME_BYTES_MAX;
 use duban_aggregates::ids::{CustomerId, EmployeeId, RequestNo, TicketId, UnitId};
-use duban_aggregates::intake::{self, Area, Customer, FirstOwner, Intake, OutsideRequest, Service};
+use duban_aggregates::intake::{
+    self, Area, Customer, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
+};
 use duban_aggregates::state::End;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_engine::runner::{Ask, RunError};
 use duban_proto::api::v1 as api;
 use jiff::{SignedDuration, Timestamp};
 use tonic::{Request, Response};
-use uuid::Uuid;
 
 use super::command::{Answered, Api, Asked, ticket_answer, uuid};
 use super::error::refused;
@@ -18,17 +19,29 @@ use super::read::{Field, Texts, given, moment, plain, read, take};
 impl Api {
     pub(super) async fn begin_ticket(&self, request: Request<api::TakeInRequest>) -> Answered {
         let Asked { id, ask, body, .. } = self.asked(request, true)?;
-        // A request that cannot be read makes no customer and no key.
-        let (nobody, now) = (CustomerId(Uuid::nil()), self.runner.clock().now());
-        self.intake((TicketId(id), nobody), now, &ask, &Texts::looked_at(), &body).map_err(refused)?;
+        // A request that cannot be read makes no person and no key.
+        let (nobody, now) = (CustomerId::NOBODY, self.runner.clock().now());
+        let looked_at = Texts::looked_at();
+        self.intake(TicketId(id), (nobody, &looked_at), (nobody, &looked_at), now, &ask, &body)
+            .map_err(refused)?;
+        let reporter = self.reporter(&body, &ask).map_err(refused)?;
         let customer = self.customer(&body).map_err(refused)?;
-        let _turn = self.strangers.turn(customer).await;
-        let twins = self.twins(customer, &body).await.map_err(refused)?;
+        let missing = || refused(RunError::field("customer", "is required"));
+        let person = customer.or(reporter).ok_or_else(missing)?;
+        let _turn = self.strangers.turn(person).await;
+        let twins = match customer {
+            Some(customer) => self.twins(customer, &body).await.map_err(refused)?,
+            None => Twins::default(),
+        };
         // Before the event: what is sealed lives as long as the key does.
-        let key = Ok(self.sealer.customer(customer).await.map_err(RunError::from).map_err(refused)?);
+        let key = Ok(self.sealer.customer(person).await.map_err(RunError::from).map_err(refused)?);
         let texts = Texts::new(&key);
+        let theirs = reporter.unwrap_or(person);
+        let their_key = Ok(self.sealer.customer(theirs).await.map_err(RunError::from).map_err(refused)?);
+        let their_texts = Texts::new(&their_key);
         let made = |_: Option<&Ticket>, now| {
-            let intake = Box::new(self.intake((TicketId(id), customer), now, &ask, &texts, &body)?);
+            let (of_case, of_reporter) = ((person, &texts), (theirs, &their_texts));
+            let intake = Box::new(self.intake(TicketId(id), of_case, of_reporter, now, &ask, &body)?);
             let Twins { open: open_twin, reopenable: reopenable_twin } = twins;
             Ok(ticket::Command::Intake(intake::Command::TakeIn { intake, open_twin, reopenable_twin }))
         };
@@ -38,19 +51,34 @@ impl Api {
         Ok(Response::new(ticket_answer(id, answer)))
     }
 
+    /// The reporter by phone; one who cannot be named gets an id that a repeat of the command finds again.
+    fn reporter(&self, body: &api::TakeInRequest, ask: &Ask) -> Field<Option<CustomerId>> {
+        let Some(reporter) = &body.reporter else { return Ok(None) };
+        match reporter.phone.as_deref().filter(|phone| !phone.trim().is_empty()) {
+            Some(phone) => {
+                let phone = self.sealer.keys().phone_hash(phone);
+                self.strangers.find_or_make(phone, &self.customers, None).map(Some)
+            }
+            None => {
+                let secret = self.sealer.keys().fingerprint(ask.command.0.as_bytes());
+                Ok(Some(CustomerId(uuid::Builder::from_random_bytes(secret).into_uuid())))
+            }
+        }
+    }
+
     /// The customer by id where the desk knows it, else by phone. A phone has one customer.
-    fn customer(&self, body: &api::TakeInRequest) -> Field<CustomerId> {
-        let customer = given("customer", &body.customer)?;
+    fn customer(&self, body: &api::TakeInRequest) -> Field<Option<CustomerId>> {
+        let Some(customer) = &body.customer else { return Ok(None) };
         let phone = self.sealer.keys().phone_hash(&customer.phone);
         let Some(id) = &customer.customer_id else {
-            return self.strangers.find_or_make(phone, &self.customers, None);
+            return self.strangers.find_or_make(phone, &self.customers, None).map(Some);
         };
         let id = uuid("customer.customer_id", id).map(CustomerId)?;
         match self.strangers.find(&phone, &self.customers)? {
             Some(other) if other != id => {
                 Err(RunError::field("customer.customer_id", "is not the customer with this phone"))
             }
-            Some(_) | None => Ok(id),
+            Some(_) | None => Ok(Some(id)),
         }
     }
 
@@ -82,10 +110,11 @@ impl Api {
 
     fn intake(
         &self,
-        (ticket, customer): (TicketId, CustomerId),
+        ticket: TicketId,
+        (person, texts): (CustomerId, &Texts<'_>),
+        (reporter, their_texts): (CustomerId, &Texts<'_>),
         now: Timestamp,
         ask: &Ask,
-        texts: &Texts<'_>,
         body: &api::TakeInRequest,
     ) -> Field<Intake> {
         read! {
@@ -97,8 +126,9 @@ impl Api {
             remedy: texts.optional("remedy", body.remedy.as_deref());
             happened_at: moment("happened_at", body.happened_at);
             first_owner: first_owner(body, ask);
-            customer: self.customer_of(customer, texts, body);
+            customer: self.customer_of(person, texts, body);
             service: self.service_of(texts, body);
+            reporter: self.reporter_of(reporter, their_texts, body);
             area: area(body);
             requests: requests(body, now);
             attachments: take("attachments", body.attachments.clone());
@@ -125,11 +155,42 @@ impl Api {
             linked,
             install,
             source: None,
+            reporter,
         })
     }
 
-    fn customer_of(&self, id: CustomerId, texts: &Texts<'_>, body: &api::TakeInRequest) -> Field<Customer> {
-        let from = given("customer", &body.customer)?;
+    fn reporter_of(
+        &self,
+        id: CustomerId,
+        texts: &Texts<'_>,
+        body: &api::TakeInRequest,
+    ) -> Field<Option<Reporter>> {
+        let Some(from) = &body.reporter else { return Ok(None) };
+        read! {
+            kind: take("reporter.kind", from.kind);
+            name: texts.optional("reporter.name", from.name.as_deref());
+            phone: texts.optional("reporter.phone", from.phone.as_deref());
+            relation: texts.optional("reporter.relation", from.relation.as_deref());
+            authority: take("reporter.authority", from.authority.clone());
+        }
+        let known = match (name, phone, &from.phone) {
+            (Some(name), Some(phone), Some(number)) => {
+                Some(KnownReporter { name, phone, phone_hash: self.sealer.keys().phone_hash(number) })
+            }
+            (Some(_), _, _) => return Err(RunError::field("reporter.phone", "is required")),
+            (None, Some(_), _) => return Err(RunError::field("reporter.name", "is required")),
+            (None, None, _) => None,
+        };
+        Ok(Some(Reporter { id, kind, known, relation, authority }))
+    }
+
+    fn customer_of(
+        &self,
+        id: CustomerId,
+        texts: &Texts<'_>,
+        body: &api::TakeInRequest,
+    ) -> Field<Option<Customer>> {
+        let Some(from) = &body.customer else { return Ok(None) };
         read! {
             name: texts.text("customer.name", &from.name);
             phone: texts.text("customer.phone", &from.phone);
@@ -138,18 +199,18 @@ impl Api {
             segment: take("customer.segment", from.segment);
         }
         let phone_hash = self.sealer.keys().phone_hash(&from.phone);
-        Ok(Customer { id, name, phone, phone_hash, address, tier, segment })
+        Ok(Some(Customer { id, name, phone, phone_hash, address, tier, segment }))
     }
 
-    fn service_of(&self, texts: &Texts<'_>, body: &api::TakeInRequest) -> Field<Service> {
-        let from = given("service", &body.service)?;
+    fn service_of(&self, texts: &Texts<'_>, body: &api::TakeInRequest) -> Field<Option<Service>> {
+        let Some(from) = &body.service else { return Ok(None) };
         read! {
             number: texts.text("service.number", &from.number);
             product: take("service.product", from.product);
         }
         // Service numbers are telephone numbers or look like them: written differently, it is the same service.
         let number_hash = self.sealer.keys().phone_hash(&from.number);
-        Ok(Service { number, number_hash, product, monthly_rent_fen: from.monthly_rent_fen })
+        Ok(Some(Service { number, number_hash, product, monthly_rent_fen: from.monthly_rent_fen }))
     }
 }
 
