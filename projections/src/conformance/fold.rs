@@ -209,7 +209,7 @@ impl ConformanceFold {
 #[async_trait]
 impl Fold for ConformanceFold {
     const NAME: &'static str = "conformance";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn rules(&self) -> String {
         "none".to_owned()

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 mod access;
+mod always_end;
 mod architecture;
 mod backups;
 mod bad_input;
