@@ -6,10 +6,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use duban_client::{Client, ClientError, ConnectOptions, Tokens};
 
 use crate::failure::Failure;
-use crate::{
-    backup, bench, check, conformance, demo_verb, drive_verb, erase, export, generate, history, import, keys,
-    migrate, policy, projections, replay, serve, watch,
+use crate::verbs::{
+    backup, bench, demo, drive, erase, generate, keys, migrate, policy, projections, serve, watch,
 };
+use crate::{check, conformance, export, history, import, replay};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -45,9 +45,9 @@ pub(crate) enum Verb {
     /// Serve, until told to stop
     Serve(serve::Args),
     /// Play two cases and a week of a small city through gRPC, and check everything
-    Demo(demo_verb::Args),
+    Demo(demo::Args),
     /// Walk open tickets to closure through gRPC, as the departments would
-    Drive(drive_verb::Args),
+    Drive(drive::Args),
     /// Take the rows of a CSV or TSV file in as tickets, through a mapping file
     Import(import::Args),
     /// Read a log again, whole: checksums, revisions, the tree's roots

@@ -3,17 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duban_aggregates::calendar::Calendar;
-use duban_aggregates::meta::Meta;
-use duban_aggregates::policy::Policy;
-use duban_aggregates::ticket::{Event, Ticket};
 pub(crate) use duban_engine::data_directory::log_dir;
 use duban_engine::runner::Rules;
 use duban_engine::{data_directory, rules};
 pub(crate) use duban_log::BulkAppend as Append;
 use duban_log::disk::Lock;
-use duban_log::{EventLog, NewEvent, Reader};
-pub(crate) use duban_projections::ticket_stream;
+use duban_log::{EventLog, Reader};
 use duban_vault::seal::Sealer;
 
 use crate::failure::Failure;
@@ -38,11 +33,6 @@ pub(crate) fn opener(data: &Path, master_key: Option<&Path>) -> Result<Option<Se
     Ok(data_directory::open_texts(data, master_key)?)
 }
 
-/// The rules of a log that no server has written to: those that ship.
-pub(crate) fn rules() -> (Arc<Policy>, Arc<Calendar>) {
-    (Policy::cn_national(), Calendar::cn())
-}
-
 /// The rules in force in a data directory: its server's, or those that ship.
 pub(crate) fn rules_in(data: &Path) -> Result<Rules, Failure> {
     Ok(data_directory::rules_in(data)?)
@@ -56,14 +46,6 @@ pub(crate) fn rules_of(reader: &Reader) -> Result<Rules, Failure> {
 /// One thread beside the log's own: what a verb awaits, it awaits in order.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::broken)
-}
-
-/// A ticket's events as the log keeps them, from its first on, and the ticket after them.
-pub(crate) fn stored<'e>(
-    history: impl IntoIterator<Item = (&'e Meta, &'e Event)>,
-    policy: &Policy,
-) -> (Vec<NewEvent>, Option<Ticket>) {
-    duban_projections::ticket_to_store(history, &policy.version)
 }
 
 /// Appends in the given order, many under way at once.

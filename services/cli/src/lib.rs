@@ -6,41 +6,25 @@
 
 mod afar;
 mod args;
-mod backup;
-mod bench;
 mod check;
 mod conformance;
 mod data;
-pub mod demo;
-mod demo_verb;
 mod departments;
-pub mod drive;
-mod drive_verb;
-mod erase;
 mod export;
 mod failure;
-pub mod fanout;
-mod generate;
 mod history;
 mod import;
-mod keys;
-mod migrate;
 mod output;
-pub mod people;
-mod policy;
 mod progress;
-mod projections;
 mod replay;
-mod serve;
-pub mod tamper;
-pub mod walk;
-mod watch;
+mod verbs;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Verb};
+use verbs::{backup, bench, demo, drive, erase, generate, keys, migrate, policy, projections, serve, watch};
 
 /// Does what was typed.
 #[must_use]
@@ -48,8 +32,8 @@ pub fn main() -> ExitCode {
     let Cli { output, verb } = Cli::parse();
     let outcome = match &verb {
         Verb::Serve(args) => serve::run(args, output),
-        Verb::Demo(args) => demo_verb::run(args, output),
-        Verb::Drive(args) => drive_verb::run(args, output),
+        Verb::Demo(args) => demo::run(args, output),
+        Verb::Drive(args) => drive::run(args, output),
         Verb::Import(args) => import::run(args, output),
         Verb::Verify(args) => check::run(args, output),
         Verb::Export(args) => export::run(args, output),

@@ -1,5 +1,7 @@
 //! The client against a real server: over TLS, and over one that stops and starts again.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +74,7 @@ impl Place {
         let file = File { tls, auth: Some(auth), ..File::default() };
         let flags = Flags { data: Some(self.path("data")), listen: Some(listen), ..Flags::default() };
         let config = Config::resolve(file, flags).unwrap();
-        Server::start(config, Arc::new(self.clock.clone())).await.unwrap()
+        Server::new(config, Arc::new(self.clock.clone())).start().await.unwrap()
     }
 
     async fn connect(&self, running: &Running) -> Client {

@@ -115,7 +115,8 @@ impl Engine {
         let floor = last_recorded_at(&*log).await?;
         let clock: Arc<dyn Clock> = Arc::new(Floored { clock, floor });
         let wanted = rules::wanted(&policies, rules::read(&*log).await?.as_ref())?;
-        let runner = Runner::new(Arc::clone(&log), clock, wanted.rules.clone(), sealer.keys().own_ids(), bounds);
+        let runner =
+            Runner::new(Arc::clone(&log), clock, wanted.rules.clone(), sealer.keys().own_ids(), bounds);
         let runner = Arc::new(if registers.is_some() { runner.beside_others() } else { runner });
         let emergencies = EmergencyFollower::open(Arc::clone(&runner)).await?;
         let log_end = registers.is_some().then(|| log.head().position);

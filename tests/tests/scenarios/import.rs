@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use duban::drive::drive;
 use duban_client::{Client, ConnectOptions};
+use duban_demo::drive::drive;
 use duban_proto::api::v1::TicketState;
 use duban_tests::histories;
 use duban_tests::outside::{Did, Served, data, run};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use duban::tamper::{self, Plan};
+use duban_demo::tamper::{self, TamperPlan};
 use duban_engine::days::Days;
 use duban_engine::runner::{Bounds, Rules, Runner};
 use duban_engine::time::VirtualClock;
@@ -27,7 +27,7 @@ use super::binary;
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_tampers_with_a_log_is_found_out_and_where() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = Plan { tickets: 12, attempts: 300, seed: 20_260_302 };
+    let plan = TamperPlan { tickets: 12, attempts: 300, seed: 20_260_302 };
     let report = tamper::run(dir.path(), plan, &|_, _| {}).await.unwrap();
     assert_eq!(report.missed, Vec::<String>::new(), "seed {}", plan.seed);
     assert_eq!((report.found, report.placed), (plan.attempts, plan.attempts), "{report:?}");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use duban::fanout::{self, Plan};
 use duban_client::TokenHolder;
+use duban_demo::fanout::{self, FanoutPlan};
 use duban_log::Filter;
 use duban_proto::api::v1::stream_service_client::StreamServiceClient;
 use duban_proto::api::v1::subscribe_request::From;
@@ -230,7 +230,7 @@ async fn a_heartbeat_moves_the_token_over_what_does_not_pass_and_a_stop_ends_the
 async fn a_hundred_subscribers_get_twenty_thousand_events_each_in_order_once_though_ten_stall() {
     let directory = tempfile::tempdir().unwrap();
     let seed = 42;
-    let plan = Plan { subscribers: 100, stalled: 10, events: 20_000, disconnects_max: 4, seed };
+    let plan = FanoutPlan { subscribers: 100, stalled: 10, events: 20_000, disconnects_max: 4, seed };
     let report = fanout::run(directory.path(), plan, &|_, _| {}).await.unwrap();
     assert!(report.ok, "seed {seed}: {report:?}");
     assert_eq!(report.still_stalled, 10);

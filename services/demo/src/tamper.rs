@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use duban_aggregates::meta::Meta;
+use duban_aggregates::policy::Policy;
 use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::Event;
@@ -21,15 +22,14 @@ use duban_history::proof::kept_heads::KeptHead;
 use duban_log::disk::sim::Dice;
 use duban_log::disk::{Disk, RealDisk};
 use duban_log::tamper::{Deed, Files, Skill, Victim, Way};
-use duban_log::{EventLog, Expected, Options, SegmentedLog};
+use duban_log::{BulkAppend, EventLog, Expected, Options, SegmentedLog};
+use duban_projections::{ticket_stream, ticket_to_store};
 use duban_vault::own_ids::OwnIds;
 use duban_vault::public_key::PublicKey;
 use duban_vault::signing::SigningKey;
 use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::Serialize;
-
-use crate::data::{self, Append};
 
 /// Segments this short are many in a small log.
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -39,7 +39,7 @@ const TOLD_MAX: usize = 20;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct TamperPlan {
     /// Tickets in the log.
     pub tickets: u64,
     /// How often it is tampered with.
@@ -50,7 +50,7 @@ pub struct Plan {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct TamperReport {
     /// Every attempt was found, and its place named.
     pub ok: bool,
     /// As planned.
@@ -104,9 +104,9 @@ pub enum TamperError {
 /// [`TamperError`]; what was missed is in the report instead.
 pub async fn run(
     dir: &Path,
-    plan: Plan,
+    plan: TamperPlan,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Report, TamperError> {
+) -> Result<TamperReport, TamperError> {
     let key = SigningKey::ephemeral()?;
     let public = key.public();
     write(dir, plan, key).await?;
@@ -134,13 +134,13 @@ pub async fn run(
 }
 
 /// Tells tickets' stories in the order of time, each command a group of its own, and closes every day when it is over.
-async fn write(dir: &Path, plan: Plan, key: SigningKey) -> Result<(), TamperError> {
+async fn write(dir: &Path, plan: TamperPlan, key: SigningKey) -> Result<(), TamperError> {
     let options =
         Options { segment_bytes_min: SEGMENT_BYTES, segment_bytes_max: SEGMENT_BYTES, ..Options::default() };
     let log: Arc<dyn EventLog> = Arc::new(SegmentedLog::open(dir, options)?);
-    let (policy, _) = data::rules();
+    let policy = Policy::cn_national();
     let mut walker = Walker::new(plan.seed);
-    let mut told: Vec<(Timestamp, Append)> = Vec::new();
+    let mut told: Vec<(Timestamp, BulkAppend)> = Vec::new();
     for _ in 0..plan.tickets {
         let customer = walker.customer();
         // Nobody opens these texts.
@@ -159,7 +159,7 @@ async fn write(dir: &Path, plan: Plan, key: SigningKey) -> Result<(), TamperErro
         bounds,
     );
     let days = Days::new(Arc::new(runner), key);
-    for (at, Append { stream, expected, events }) in told {
+    for (at, BulkAppend { stream, expected, events }) in told {
         if clock.set(at).is_ok() {
             days.catch_up().await;
         }
@@ -172,11 +172,12 @@ async fn write(dir: &Path, plan: Plan, key: SigningKey) -> Result<(), TamperErro
 
 fn story(
     history: &[(Meta, Event)],
-    policy: &duban_aggregates::policy::Policy,
-) -> Result<Vec<(Timestamp, Append)>, duban_log::Error> {
-    let (mut events, ticket) = data::stored(history.iter().map(|(meta, event)| (meta, event)), policy);
+    policy: &Policy,
+) -> Result<Vec<(Timestamp, BulkAppend)>, duban_log::Error> {
+    let (mut events, ticket) =
+        ticket_to_store(history.iter().map(|(meta, event)| (meta, event)), &policy.version);
     let Some(ticket) = ticket else { return Ok(Vec::new()) };
-    let stream = data::ticket_stream(ticket.kind(), ticket.id())?;
+    let stream = ticket_stream(ticket.kind(), ticket.id())?;
     let mut appends = Vec::new();
     for command in history.chunk_by(|(one, _), (two, _)| one.command == two.command) {
         let first = &command[0].0;
@@ -184,7 +185,7 @@ fn story(
         let events = std::mem::replace(&mut events, rest);
         let expected = Expected::after(first.revision.checked_sub(1));
         // Events of one moment stay in the order of their stream.
-        appends.push((first.recorded_at, Append { stream: stream.clone(), expected, events }));
+        appends.push((first.recorded_at, BulkAppend { stream: stream.clone(), expected, events }));
     }
     Ok(appends)
 }
@@ -239,7 +240,7 @@ impl Tried {
     }
 }
 
-fn report(plan: Plan, whole: &Audit, proven: u64, tried: &[Tried]) -> Report {
+fn report(plan: TamperPlan, whole: &Audit, proven: u64, tried: &[Tried]) -> TamperReport {
     let count = |holds: &dyn Fn(&Tried) -> bool| tried.iter().filter(|tried| holds(tried)).count() as u64;
     let mut kinds = BTreeMap::new();
     for Tried { deed, .. } in tried {
@@ -255,7 +256,7 @@ fn report(plan: Plan, whole: &Audit, proven: u64, tried: &[Tried]) -> Report {
         .take(TOLD_MAX)
         .map(|Tried { number, deed, found, .. }| format!("attempt {number}: {deed:?}: {found:?}"))
         .collect();
-    Report {
+    TamperReport {
         ok: missed.is_empty(),
         seed: plan.seed,
         attempts: plan.attempts,

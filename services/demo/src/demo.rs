@@ -13,6 +13,7 @@ use std::sync::Arc;
 use duban_aggregates::actor::{Actor, Role};
 use duban_client::{Client, ClientError, ConnectOptions, TokenHolder, Tokens};
 use duban_engine::time::VirtualClock;
+use duban_history::proof::signed_head::HeadJson;
 use duban_proto::api::v1 as api;
 use duban_server::config::{Config, File, Flags};
 use duban_server::identity::role_name;
@@ -21,7 +22,7 @@ use serde::Serialize;
 
 use self::monitor::Monitor;
 use self::scene::{Scene, Tally, shanghai};
-use crate::people::everybody;
+use crate::identities::development_identities;
 use crate::walk::WalkError;
 
 /// When the demo's world begins.
@@ -82,18 +83,9 @@ impl From<tonic::Status> for DemoError {
     }
 }
 
-/// The log's head, as `verify --head` reads it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Head {
-    /// Number of events.
-    pub size: u64,
-    /// RFC 6962 root, in hexadecimal.
-    pub root: String,
-}
-
 /// What the demo did.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
+pub struct DemoOutcome {
     /// Everything came out as the rules say.
     pub ok: bool,
     /// Tickets.
@@ -111,7 +103,7 @@ pub struct Outcome {
     /// Events that the monitor was told, cut off three times: all of them, in order, each once.
     pub watched: u64,
     /// The log's head.
-    pub head: Head,
+    pub head: HeadJson,
 }
 
 /// The demo's server and everybody who calls it.
@@ -135,7 +127,7 @@ impl World {
         let running =
             Server::new(config, Arc::new(clock.clone())).start().await.map_err(|error| failed(&error))?;
         let url = format!("http://{}", running.addr());
-        let tokens = tokens_of(&running, "1", &everybody(), Tokens::default())?;
+        let tokens = tokens_of(&running, "1", &development_identities(), Tokens::default())?;
         let assessment = [(Role::Assessment, "assessment".to_owned())];
         let others = tokens_of(&running, "2", &assessment, tokens.clone())?;
         let client = Client::connect(&ConnectOptions::new(url), tokens).await?;
@@ -171,7 +163,7 @@ fn tokens_of(
 ///
 /// # Errors
 /// [`DemoError`] where anything is off.
-pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, DemoError> {
+pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<DemoOutcome, DemoError> {
     let clock = VirtualClock::new(shanghai(BEGIN)?);
     let mut world = World::start(data, &clock).await?;
     let mut tally = Tally::default();
@@ -253,11 +245,11 @@ pub async fn demo(data: &Path, say: &mut dyn FnMut(&str)) -> Result<Outcome, Dem
     let watched = monitor.has_missed_nothing(&world, head.size).await?;
     world.stop().await?;
 
-    let head = Head { size: head.size, root: hex(&head.root) };
+    let head = HeadJson { size: head.size, root: hex(&head.root) };
     let events = verified(data, &head)?;
     nothing_in_the_clear(data)?;
     let closed = tickets.iter().filter(|row| row.state() == api::TicketState::Closed).count();
-    Ok(Outcome {
+    Ok(DemoOutcome {
         ok: true,
         tickets: count(tickets.len()),
         events,
@@ -284,14 +276,14 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads the log again, whole, and compares it with the head the server told.
-fn verified(data: &Path, head: &Head) -> Result<u64, DemoError> {
+fn verified(data: &Path, head: &HeadJson) -> Result<u64, DemoError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let report = duban_log::verify(&data.join("log"), threads, &|_, _| {})
         .map_err(|error| DemoError::Verify(error.to_string()))?;
     if let Some(damage) = report.damage {
         return Err(DemoError::Verify(damage.to_string()));
     }
-    let found = Head { size: report.head.size, root: hex(&report.head.root) };
+    let found = HeadJson { size: report.head.size, root: hex(&report.head.root) };
     if found != *head {
         return Err(DemoError::Verify(format!("the server told {head:?}, and the disk has {found:?}")));
     }

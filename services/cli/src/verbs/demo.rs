@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::demo::{DemoError, demo};
+use duban_demo::demo::{DemoError, demo};
 
 use crate::args::Output;
 use crate::failure::{Done, Failure};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use duban_aggregates::actor::Actor;
 use duban_client::{TokenHolder, Tokens};
+use duban_demo::identities::development_identities;
 use duban_engine::EngineError;
 use duban_engine::rules::PolicyConfig;
 use duban_engine::sidecar::Sidecar;
@@ -19,7 +20,6 @@ use duban_server::serve::{Running, ServeError, Server};
 use crate::args::Output;
 use crate::failure::{Done, Failure};
 use crate::output;
-use crate::people::everybody;
 use crate::progress::Bars;
 
 /// What may be typed.
@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args, _output: Output) -> Result<Done, Failure> {
 /// One token a role; members and supervisors one a unit.
 fn tokens(running: &Running) -> Result<Tokens, Failure> {
     let mut tokens = Tokens::default();
-    for (role, unit) in everybody() {
+    for (role, unit) in development_identities() {
         let id = format!("{}-{unit}", role_name(role));
         let actor = Actor { id: id.as_str().into(), role, unit: unit.as_str().into() };
         let token = running.mint(&actor).map_err(Failure::broken)?;

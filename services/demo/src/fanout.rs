@@ -42,7 +42,7 @@ const ON_A_CONNECTION: usize = 64;
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct FanoutPlan {
     /// Subscribers, the stalled ones among them.
     pub subscribers: usize,
     /// Subscribers that read nothing until everything is written.
@@ -57,7 +57,7 @@ pub struct Plan {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct FanoutReport {
     /// Everybody got every event, in order, once.
     pub ok: bool,
     /// As planned.
@@ -122,9 +122,9 @@ pub enum FanoutError {
 /// [`FanoutError`]; subscribers that miss something are in the report instead.
 pub async fn run(
     dir: &Path,
-    plan: Plan,
+    plan: FanoutPlan,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Report, FanoutError> {
+) -> Result<FanoutReport, FanoutError> {
     let server = start(dir).await?;
     let log = Arc::clone(server.runner().log());
     let (alone, p99_alone) = write(&log, plan.events / 4, plan.seed).await?;
@@ -181,7 +181,7 @@ pub async fn run(
     let sum = |part: fn(&Seen) -> u64| all.iter().map(part).sum::<u64>();
     let (gaps, copies) = (sum(|seen| seen.gaps), sum(|seen| seen.copies));
     let whole = all.len() == plan.subscribers && head - first >= plan.events + both;
-    Ok(Report {
+    Ok(FanoutReport {
         ok: whole && gaps == 0 && copies == 0 && different == 0 && still_stalled == plan.stalled as u64,
         subscribers: plan.subscribers,
         stalled: plan.stalled,

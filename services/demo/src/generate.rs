@@ -1,4 +1,4 @@
-//! `duban generate`: seeded histories, through the same decisions as the server's, into a log.
+//! Seeded histories, through the same decisions as the server's, into a log.
 //!
 //! Several lanes tell stories at the same time, each from its own seed; what they tell is put in the order of its recorded moments, so
 //! that the log looks as if a server had written it. Only the nonces of sealed texts, and so the log's root, differ from run to run.
@@ -13,19 +13,13 @@ use duban_aggregates::policy::Policy;
 use duban_aggregates::sample::{Prng, Walker};
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::Event;
-use duban_log::{Direction, EventLog, Expected};
+use duban_log::{BulkAppend, Direction, EventLog, Expected, SegmentedLog, append_in_order};
+use duban_projections::{ticket_stream, ticket_to_store};
 use duban_vault::keys::KeysError;
 use duban_vault::seal::Sealer;
 use jiff::{SignedDuration, Timestamp};
 use rayon::prelude::*;
 use serde::Serialize;
-
-use crate::args::{Data, Master, Output};
-use duban_engine::data_directory::WritableDirectory;
-
-use crate::data::{self, Append};
-use crate::failure::{Done, Failure};
-use crate::output::{self, Progress, count, rate};
 
 /// Lanes. Part of what a seed means: another number of them makes other tickets.
 const LANES: u64 = 16;
@@ -39,85 +33,62 @@ const SECONDS_BETWEEN: i64 = 300;
 /// The last tickets come in about here: Monday, 2 March 2026, 08:00 in Shanghai, within the years whose holidays are published.
 const LAST_SECOND: i64 = 1_772_409_600;
 
-/// What may be typed.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  duban generate --data ./gen --tickets 20000 --seed 1\n\nThe same seed and number give the same tickets: ids, times and texts. Only the sealing differs.\n`bytes` counts what the log keeps of each event: metadata and payload.\nJSON: {\"tickets\", \"events\", \"bytes\"}"
-)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    data: Data,
-    #[command(flatten)]
-    master: Master,
-    /// How many tickets
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    tickets: u64,
-    /// Which tickets
-    #[arg(long, value_name = "S")]
-    seed: u64,
-}
-
-/// Why nothing is generated.
+/// Why nothing, or not everything, is generated.
 #[derive(Debug, thiserror::Error)]
-#[error("tickets of seed {0} are in this log already: name another --seed, or a new directory")]
-struct SeedUsed(u64);
+pub enum GenerateError {
+    /// The same tickets twice.
+    #[error("tickets of seed {0} are in this log already: name another --seed, or a new directory")]
+    SeedUsed(u64),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] duban_log::Error),
+    /// The customers' keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Answer {
-    pub(crate) tickets: u64,
-    pub(crate) events: u64,
-    pub(crate) bytes: u64,
+pub struct Generated {
+    /// Tickets.
+    pub tickets: u64,
+    /// Their events.
+    pub events: u64,
+    /// What the log keeps of each event: metadata and payload.
+    pub bytes: u64,
 }
 
-/// Runs it.
-pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
-    let writer = WritableDirectory::open(&args.data.data, args.master.master_key.as_deref())?;
-    let progress = Progress::new("generate", "tickets", args.tickets);
-    let answer = generate(&writer, args.tickets, args.seed, &progress)?;
-    let took = progress.elapsed();
-    drop(progress);
-    match output {
-        Output::Json => output::json(&answer)?,
-        Output::Text => output::text(&format!(
-            "{} tickets, {} events, {} bytes, {} events/s",
-            count(answer.tickets),
-            count(answer.events),
-            count(answer.bytes),
-            count(rate(answer.events, took))
-        ))?,
-    }
-    Ok(Done::Ok)
-}
-
-/// Writes so many tickets of a seed.
-pub(crate) fn generate(
-    writer: &WritableDirectory,
+/// Writes so many tickets of a seed, and closes the log; `progress` is told how many were told, of how many.
+///
+/// # Errors
+/// [`GenerateError`].
+pub async fn generate(
+    log: &SegmentedLog,
+    sealer: &Sealer,
     tickets: u64,
     seed: u64,
-    progress: &Progress,
-) -> Result<Answer, Failure> {
-    let (policy, _) = data::rules();
-    let runtime = data::runtime()?;
+    progress: &dyn Fn(u64, u64),
+) -> Result<Generated, GenerateError> {
+    let policy = Policy::cn_national();
     let mut lanes = lanes(tickets, seed);
-    let mut answer = Answer { tickets, ..Answer::default() };
+    let mut generated = Generated { tickets, ..Generated::default() };
     // What is told and not yet written, by moment and then by lane and place, so that a seed has one order.
     let mut waiting: BinaryHeap<Reverse<Told>> = BinaryHeap::new();
     let mut first = true;
     while lanes.iter().any(|lane| lane.left > 0) {
-        let told = tell(&mut lanes, &writer.sealer, &policy)?;
+        let told = tell(&mut lanes, sealer, &policy)?;
         if first {
-            runtime.block_on(check_unused(&writer.log, &told, seed))?;
+            check_unused(log, &told, seed).await?;
             first = false;
         }
         waiting.extend(told.into_iter().flatten().map(Reverse));
-        progress.set(tickets - lanes.iter().map(|lane| lane.left).sum::<u64>(), tickets);
+        progress(tickets - lanes.iter().map(|lane| lane.left).sum::<u64>(), tickets);
         // No lane tells anything earlier than where it stands.
         let until = lanes.iter().filter(|lane| lane.left > 0).map(|lane| lane.reached).min();
-        runtime.block_on(data::append_in_order(&writer.log, due(&mut waiting, until, &mut answer)))?;
+        append_in_order(log, due(&mut waiting, until, &mut generated)).await?;
     }
-    runtime.block_on(writer.log.close())?;
-    Ok(answer)
+    log.close().await?;
+    Ok(generated)
 }
 
 /// Tells stories of its own.
@@ -148,7 +119,7 @@ fn lanes(tickets: u64, seed: u64) -> Vec<Lane> {
 /// What one command added to one stream, and where it goes among all.
 struct Told {
     order: (Timestamp, u64, u64),
-    append: Append,
+    append: BulkAppend,
 }
 
 impl PartialEq for Told {
@@ -172,12 +143,12 @@ impl Ord for Told {
 }
 
 /// Lets every lane tell its next stories, on all cores. Keys of their customers are made and synced before.
-fn tell(lanes: &mut [Lane], sealer: &Sealer, policy: &Policy) -> Result<Vec<Vec<Told>>, Failure> {
+fn tell(lanes: &mut [Lane], sealer: &Sealer, policy: &Policy) -> Result<Vec<Vec<Told>>, GenerateError> {
     let customers: Vec<Vec<CustomerId>> = lanes
         .iter_mut()
         .map(|lane| (0..lane.left.min(AHEAD)).map(|_| lane.walker.customer()).collect())
         .collect();
-    sealer.keys().create_all(&customers.concat()).map_err(Failure::broken)?;
+    sealer.keys().create_all(&customers.concat())?;
     lanes
         .par_iter_mut()
         .zip(customers)
@@ -198,13 +169,14 @@ impl Lane {
         sealer: &Sealer,
         policy: &Policy,
         told: &mut Vec<Told>,
-    ) -> Result<(), Failure> {
-        let history = self.walk(customer, sealer).map_err(Failure::broken)?;
+    ) -> Result<(), GenerateError> {
+        let history = self.walk(customer, sealer)?;
         self.left -= 1;
-        let (mut events, ticket) = data::stored(history.iter().map(|(meta, event)| (meta, event)), policy);
+        let (mut events, ticket) =
+            ticket_to_store(history.iter().map(|(meta, event)| (meta, event)), &policy.version);
         let Some(ticket) = ticket else { return Ok(()) };
         self.reached = self.reached.max(ticket.first_recorded_at);
-        let stream = data::ticket_stream(ticket.kind(), ticket.id())?;
+        let stream = ticket_stream(ticket.kind(), ticket.id())?;
         let mut metas = history.iter().map(|(meta, _)| meta).collect::<VecDeque<_>>();
         while let Some(first) = metas.front().copied() {
             let length = metas.iter().take_while(|meta| meta.command == first.command).count();
@@ -214,7 +186,7 @@ impl Lane {
             self.told += 1;
             let expected = Expected::after(first.revision.checked_sub(1));
             let events = std::mem::replace(&mut events, rest);
-            let append = Append { stream: stream.clone(), expected, events };
+            let append = BulkAppend { stream: stream.clone(), expected, events };
             told.push(Told { order, append });
         }
         Ok(())
@@ -235,72 +207,89 @@ impl Lane {
     }
 }
 
-async fn check_unused(log: &dyn EventLog, told: &[Vec<Told>], seed: u64) -> Result<(), Failure> {
+async fn check_unused(log: &dyn EventLog, told: &[Vec<Told>], seed: u64) -> Result<(), GenerateError> {
     let Some(first) = told.iter().find_map(|lane| lane.first()) else { return Ok(()) };
     let there = log.read_stream(&first.append.stream, 0, Direction::Forward, 1).await?;
-    if there.is_empty() { Ok(()) } else { Err(Failure::misuse(SeedUsed(seed))) }
+    if there.is_empty() { Ok(()) } else { Err(GenerateError::SeedUsed(seed)) }
 }
 
 /// Takes out what was recorded before a moment, or everything, in order.
 fn due(
     waiting: &mut BinaryHeap<Reverse<Told>>,
     until: Option<Timestamp>,
-    answer: &mut Answer,
-) -> impl Iterator<Item = Append> {
+    generated: &mut Generated,
+) -> impl Iterator<Item = BulkAppend> {
     std::iter::from_fn(move || {
         let next = waiting.peek().filter(|Reverse(told)| until.is_none_or(|until| told.order.0 < until));
         next?;
         let Reverse(Told { append, .. }) = waiting.pop()?;
-        answer.events += append.events.len() as u64;
+        generated.events += append.events.len() as u64;
         let bytes = append.events.iter().map(|event| event.metadata.len() + event.payload.len());
-        answer.bytes += bytes.sum::<usize>() as u64;
+        generated.bytes += bytes.sum::<usize>() as u64;
         Some(append)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use duban_log::{Options, Reader};
+    use duban_vault::keys::KeyStore;
+
     use super::*;
 
-    fn generated(tickets: u64, seed: u64) -> (tempfile::TempDir, Answer) {
-        let dir = tempfile::tempdir().unwrap();
-        let writer = WritableDirectory::open(dir.path(), None).unwrap();
-        let answer =
-            generate(&writer, tickets, seed, &Progress::new("generate", "tickets", tickets)).unwrap();
-        (dir, answer)
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn log(&self) -> std::path::PathBuf {
+            self.0.path().join("log")
+        }
+
+        async fn generate(&self, tickets: u64, seed: u64) -> Result<Generated, GenerateError> {
+            let log = SegmentedLog::open(&self.log(), Options::default()).unwrap();
+            let keys = KeyStore::open(self.0.path(), None).unwrap();
+            generate(&log, &Sealer::new(Arc::new(keys)), tickets, seed, &|_, _| {}).await
+        }
+
+        #[track_caller]
+        fn events(&self) -> Vec<(uuid::Uuid, String, i64)> {
+            let mut events = Vec::new();
+            let each = |view: &duban_log::View<'_>| {
+                events.push((view.id, view.stream.to_owned(), view.recorded_at));
+                Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
+            };
+            Reader::open(&self.log()).unwrap().scan(each).unwrap();
+            events
+        }
     }
 
-    #[track_caller]
-    fn events(dir: &tempfile::TempDir) -> Vec<(uuid::Uuid, String, i64)> {
-        let mut events = Vec::new();
-        let each = |view: &duban_log::View<'_>| {
-            events.push((view.id, view.stream.to_owned(), view.recorded_at));
-            Ok::<_, duban_log::Error>(std::ops::ControlFlow::Continue(()))
-        };
-        data::reader(dir.path()).unwrap().scan(each).unwrap();
-        events
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_events_in_one_order_that_follows_time() {
-        let ((one, answer), (two, again)) = (generated(40, 7), generated(40, 7));
-        assert_eq!(answer, again);
-        let (one, two) = (events(&one), events(&two));
+    #[tokio::test]
+    async fn the_same_seed_gives_the_same_events_in_one_order_that_follows_time() {
+        let (one, two) = (Place::new(), Place::new());
+        let generated = one.generate(40, 7).await.unwrap();
+        assert_eq!(generated, two.generate(40, 7).await.unwrap());
+        let (one, two) = (one.events(), two.events());
         assert_eq!(one, two);
-        assert_eq!(one.len() as u64, answer.events);
+        assert_eq!(one.len() as u64, generated.events);
         assert!(one.is_sorted_by_key(|(_, _, recorded_at)| *recorded_at));
-        let streams: std::collections::BTreeSet<_> = one.iter().map(|(_, stream, _)| stream).collect();
+        let streams: BTreeSet<_> = one.iter().map(|(_, stream, _)| stream).collect();
         assert_eq!(streams.len(), 40);
     }
 
-    #[test]
-    fn another_seed_gives_other_tickets_and_the_same_seed_twice_is_refused() {
-        let ((one, _), (two, _)) = (generated(20, 1), generated(20, 2));
-        let ids = |dir| events(dir).into_iter().map(|(id, ..)| id).collect::<std::collections::BTreeSet<_>>();
+    #[tokio::test]
+    async fn another_seed_gives_other_tickets_and_the_same_seed_twice_is_refused() {
+        let (one, two) = (Place::new(), Place::new());
+        one.generate(20, 1).await.unwrap();
+        two.generate(20, 2).await.unwrap();
+        let ids = |place: &Place| place.events().into_iter().map(|(id, ..)| id).collect::<BTreeSet<_>>();
         assert!(ids(&one).is_disjoint(&ids(&two)));
-        let writer = WritableDirectory::open(one.path(), None).unwrap();
-        let progress = Progress::new("generate", "tickets", 20);
-        let error = generate(&writer, 20, 1, &progress).unwrap_err();
-        assert!(matches!(error, Failure::Use(_)), "{error:?}");
+        let error = one.generate(20, 1).await.unwrap_err();
+        assert!(matches!(error, GenerateError::SeedUsed(1)), "{error:?}");
     }
 }

@@ -3,9 +3,9 @@
 use duban_client::ClientError;
 
 use crate::args::{Output, Server};
-use crate::drive::{Driven, drive};
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count};
+use duban_demo::drive::{Driven, drive};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use duban_aggregates::policy::Policy;
 
 /// One identity a role, members and supervisors one a unit of the register.
 #[must_use]
-pub fn everybody() -> Vec<(Role, String)> {
+pub fn development_identities() -> Vec<(Role, String)> {
     const DEPARTMENTS: [(Role, &str); 10] = [
         (Role::Desk, "desk"),
         (Role::Investigation, "investigation"),

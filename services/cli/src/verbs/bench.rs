@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use duban_demo::fanout::{self, FanoutPlan};
+use duban_demo::tamper::{self, TamperPlan};
 use serde::Serialize;
 
 use crate::args::{Data, Output};
+use crate::data;
 use crate::failure::{Done, Failure};
-use crate::fanout::{self, Plan};
 use crate::output::{self, Progress, count, rate};
-use crate::{data, tamper};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -128,7 +129,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         What::Log { data, seconds } => log(data, Duration::from_secs(*seconds), output),
         What::Replay { data } => replay(data, output),
         What::Fanout { subscribers, stalled, events, disconnects, seed } => {
-            let plan = Plan {
+            let plan = FanoutPlan {
                 subscribers: *subscribers,
                 stalled: *stalled,
                 events: *events,
@@ -138,7 +139,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
             fanout(plan, output)
         }
         What::Tamper { attempts, tickets, seed } => {
-            tamper(tamper::Plan { tickets: *tickets, attempts: *attempts, seed: *seed }, output)
+            tamper(TamperPlan { tickets: *tickets, attempts: *attempts, seed: *seed }, output)
         }
         What::Verify { data } => verify(data, output),
     }
@@ -189,7 +190,7 @@ fn log(data: &Data, each: Duration, output: Output) -> Result<Done, Failure> {
     Ok(Done::Ok)
 }
 
-fn fanout(plan: Plan, output: Output) -> Result<Done, Failure> {
+fn fanout(plan: FanoutPlan, output: Output) -> Result<Done, Failure> {
     let dir = tempfile::tempdir().map_err(Failure::broken)?;
     let progress = Progress::new("fan-out", "deliveries", 0);
     let showing = |done, total| progress.set(done, total);
@@ -217,7 +218,7 @@ fn fanout(plan: Plan, output: Output) -> Result<Done, Failure> {
     Ok(Done::holds(report.ok))
 }
 
-fn tamper(plan: tamper::Plan, output: Output) -> Result<Done, Failure> {
+fn tamper(plan: TamperPlan, output: Output) -> Result<Done, Failure> {
     let dir = tempfile::tempdir().map_err(Failure::broken)?;
     let progress = Progress::new("tamper", "attempts", plan.attempts);
     let showing = |done, total| progress.set(done, total);
