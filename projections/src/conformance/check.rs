@@ -105,7 +105,7 @@ impl Check {
     pub fn follow(&mut self, event: &Event, meta: &Meta) {
         // The server's own identities do no work that another could judge.
         let by = (!meta.actor.role.is_system()).then(|| meta.actor.id.folded());
-        let by = by.as_ref().map(|by| by.as_str());
+        let by = by.as_ref().map(duban_aggregates::ids::EmployeeId::as_str);
         let stage = table::step_of(event);
         match event {
             Event::Chain(event) => self.follow_chain(event, stage, by, meta.revision),

@@ -23,7 +23,8 @@ fn code(path: &str) -> String {
 }
 
 fn readme() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
+        .expect("the crate has its README")
 }
 
 /// What a file may grow or shrink by before the README must say so.

@@ -321,10 +321,10 @@ async fn known_customers(log: &dyn EventLog) -> Result<HashMap<[u8; 16], Custome
         let page = log.read_all(from, Direction::Forward, &filter, PAGE).await?;
         for event in &page.events {
             let decoded = duban_codec::decode_ticket(&event.kind, &event.payload)?;
-            if let Event::Intake(intake::Event::TakenIn(intake)) = decoded {
-                if let Some((person, phone_hash)) = intake.person_with_phone() {
-                    customers.entry(phone_hash).or_insert(person);
-                }
+            if let Event::Intake(intake::Event::TakenIn(intake)) = decoded
+                && let Some((person, phone_hash)) = intake.person_with_phone()
+            {
+                customers.entry(phone_hash).or_insert(person);
             }
         }
         if page.end {

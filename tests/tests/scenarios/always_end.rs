@@ -76,7 +76,7 @@ async fn finish(case: &mut Case, wire: &Wire) -> ev::Certificate {
     for make in [c::no_measure, c::inspect, c::report, c::assess, c::accept_verdict, c::close] {
         case.done(wire, make).await;
     }
-    case.state(wire).await.unwrap().certificate.expect("it is closed")
+    case.state(wire).await.expect("its state can be read").certificate.expect("it is closed")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +272,7 @@ async fn a_routine_report_that_waited_for_a_receipt_goes_on_when_it_comes() {
     let wire = inside.wire().await;
     let mut case = Case::new("routine-owed", TicketKind::Fault);
     take_in(&mut case, &wire, |request| {
-        request.requests = vec![handed_over(Channel::Consumer12315, "12315-1")]
+        request.requests = vec![handed_over(Channel::Consumer12315, "12315-1")];
     })
     .await;
     for make in [c::investigate, c::dispatch, c::accept, c::line_test, c::service_up, c::reply, c::feedback] {
