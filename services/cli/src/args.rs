@@ -7,9 +7,9 @@ use duban_client::{Client, ClientError, ConnectOptions, Tokens};
 
 use crate::failure::Failure;
 use crate::verbs::{
-    backup, bench, demo, drive, erase, generate, keys, migrate, policy, projections, serve, watch,
+    backup, bench, check_export, conformance, demo, drive, erase, export, generate, history, import, keys,
+    migrate, policy, projections, replay, serve, verify, watch,
 };
-use crate::{check, conformance, export, history, import, replay};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -51,11 +51,11 @@ pub(crate) enum Verb {
     /// Take the rows of a CSV or TSV file in as tickets, through a mapping file
     Import(import::Args),
     /// Read a log again, whole: checksums, revisions, the tree's roots
-    Verify(check::Args),
+    Verify(verify::Args),
     /// Write one ticket into a file that proves itself whole and unaltered
     Export(export::Args),
     /// Check such a file with nothing but a public key
-    CheckExport(export::CheckArgs),
+    CheckExport(check_export::Args),
     /// Fold every ticket of a log again, and compare with the read model
     Replay(replay::Args),
     /// Write seeded, realistic histories into a log

@@ -6,17 +6,11 @@
 
 mod afar;
 mod args;
-mod check;
-mod conformance;
 mod data;
 mod departments;
-mod export;
 mod failure;
-mod history;
-mod import;
 mod output;
 mod progress;
-mod replay;
 mod verbs;
 
 use std::process::ExitCode;
@@ -24,7 +18,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Verb};
-use verbs::{backup, bench, demo, drive, erase, generate, keys, migrate, policy, projections, serve, watch};
+use verbs::{
+    backup, bench, check_export, conformance, demo, drive, erase, export, generate, history, import, keys,
+    migrate, policy, projections, replay, serve, verify, watch,
+};
 
 /// Does what was typed.
 #[must_use]
@@ -35,9 +32,9 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args, output),
         Verb::Drive(args) => drive::run(args, output),
         Verb::Import(args) => import::run(args, output),
-        Verb::Verify(args) => check::run(args, output),
+        Verb::Verify(args) => verify::run(args, output),
         Verb::Export(args) => export::run(args, output),
-        Verb::CheckExport(args) => export::run_check(args, output),
+        Verb::CheckExport(args) => check_export::run(args, output),
         Verb::Replay(args) => replay::run(args, output),
         Verb::Generate(args) => generate::run(args, output),
         Verb::History(args) => history::run(args, output),

@@ -20,8 +20,8 @@ use super::files::Files;
 use crate::args::{Data, Output};
 use crate::data;
 use crate::failure::{Done, Failure};
-use crate::history::moment::moment;
 use crate::output::{self, Progress, count};
+use crate::verbs::history::moment::moment;
 
 /// Events whose tickets are tried at once: they lie in memory, twice.
 const EVENTS_AT_ONCE: u64 = 1_000_000;
