@@ -10,7 +10,7 @@ use crate::policy;
 use crate::ticket::clock::trigger::{Trigger, signals};
 use crate::ticket::clock::{self, Start, Status, Subject};
 use crate::ticket::intake::{self, Fact};
-use crate::ticket::{self, Event, Ticket, fault};
+use crate::ticket::{self, Event, Ticket, chain, fault};
 use crate::words::{ClockKind, Stage};
 
 /// Who set how long a clock may run.
@@ -325,6 +325,17 @@ impl<'h> Reading<'h> {
                 }
                 self.state(at, None, Some(self.due));
             }
+            clock::Event::Cancelled { clock }
+                if *clock == number && self.explained.start.kind == ClockKind::Outside =>
+            {
+                // An earlier version let every end cancel it; what was stored so stands.
+                let live = matches!(self.explained.recomputed, Status::Running | Status::Paused { .. });
+                if live && self.ended_before(at) {
+                    self.explained.recomputed = Status::Cancelled;
+                    self.explained.decided_by = cause(self.history, at);
+                }
+                self.state(at, cause(self.history, at), Some(self.due));
+            }
             clock::Event::Met { clock, .. }
             | clock::Event::BreachWithdrawn { clock, .. }
             | clock::Event::Cancelled { clock }
@@ -337,6 +348,16 @@ impl<'h> Reading<'h> {
             }
             _ => {}
         }
+    }
+
+    /// The command that an event belongs to withdrew or rejected the ticket.
+    fn ended_before(&self, at: usize) -> bool {
+        let command = self.history[at].0.command;
+        let same = self.history[..at].iter().rev().take_while(|(meta, _)| meta.command == command);
+        same.into_iter().any(|(_, event)| {
+            use chain::Event::{Rejected, Withdrawn};
+            matches!(event, Event::Chain(Withdrawn { .. } | Rejected { .. }))
+        })
     }
 
     /// A new due moment: under a published year it follows from the same target, else whoever set it is its cause.

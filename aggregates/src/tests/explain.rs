@@ -209,3 +209,21 @@ fn name(event: &Event) -> &'static str {
         _ => "other",
     }
 }
+
+#[test]
+fn an_outside_bodys_clock_that_an_earlier_version_cancelled_at_an_end_is_explained_so() {
+    let mut new = intake(Kind::Complaint, march(2, 9, 0));
+    new.requests = vec![outside("12345-1", None)];
+    let withdraw = crate::ticket::chain::Command::Withdraw { recording: rec(), reason: s("用户撤诉") };
+    let mut office = Office::opened(new).then(a(Role::Desk), withdraw.into());
+    let request = Subject::Request(crate::ids::RequestNo(1));
+    let clock = office.t().clock(ClockKind::Outside, request).unwrap().start.clock;
+    let agrees = |office: &Office| explain::clock(&office.history, clock, &versions()).unwrap();
+    assert_eq!((agrees(&office).differences.len(), agrees(&office).recomputed), (0, Status::Running));
+    let (mut meta, _) = office.history.last().unwrap().clone();
+    meta.revision += 1;
+    meta.id = crate::ticket::event_id(office.t().id(), meta.command, 99);
+    office.history.push((meta, clock::Event::Cancelled { clock }.into()));
+    assert_eq!(agrees(&office).differences, [""; 0]);
+    assert_eq!(agrees(&office).recomputed, Status::Cancelled);
+}
