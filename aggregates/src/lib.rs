@@ -10,7 +10,6 @@ mod checks;
 pub mod customer;
 pub mod edition;
 pub mod emergency;
-pub mod explain;
 pub mod ids;
 pub mod imported;
 pub mod memory;
@@ -20,10 +19,8 @@ pub mod office;
 pub mod policy;
 pub mod problem;
 pub mod rejection;
-pub mod sample;
 pub mod sealed;
 pub mod ticket;
-pub mod trial;
 pub mod words;
 
 pub use checks::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
@@ -31,6 +28,3 @@ pub use checks::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use ticket::{
     chain, clock, contact, custody, fault, gate, install, intake, money, order, state, verdict,
 };
-
-#[cfg(test)]
-mod tests;

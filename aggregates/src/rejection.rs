@@ -540,7 +540,8 @@ rejections! {
 
 impl Rejection {
     /// A wrong field.
-    pub(crate) fn invalid(field: &'static str, problem: Problem) -> Self {
+    #[must_use]
+    pub fn invalid(field: &'static str, problem: Problem) -> Self {
         Self::Invalid { field, problem }
     }
 

@@ -10,7 +10,7 @@ pub mod chain;
 pub mod clock;
 pub mod contact;
 pub mod custody;
-pub(crate) mod draft;
+pub mod draft;
 pub mod fault;
 pub mod gate;
 pub mod install;
@@ -179,7 +179,8 @@ pub fn decide(
 }
 
 /// Decides and folds at once, without a copy of the ticket; nothing where it was refused or changes nothing.
-pub(crate) fn advance(
+#[must_use]
+pub fn advance(
     ticket: Ticket,
     context: &Context<'_>,
     command: Command,

@@ -10,13 +10,13 @@ use duban_aggregates::chain::{Event as ChainEvent, Stage};
 use duban_aggregates::ids::{CommandId, HistoryId};
 use duban_aggregates::imported::{self, Step};
 use duban_aggregates::meta::Meta;
-use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::{self, Event, Ticket, stream_event_id};
 use duban_codec::Lineage;
 use duban_log::{EventLog, Expected, NewEvent, Options, SegmentedLog, StreamName};
 use duban_projections::conformance::{CONFORMS, How, Wanted};
 use duban_projections::{Conformance, ConformanceFold, Home, Projection, rebuild};
+use duban_sample_tickets::walker::Walker;
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -10,7 +10,6 @@ use duban_aggregates::clock::next_step;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::intake::Kind;
 use duban_aggregates::policy::Policy;
-use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
@@ -19,6 +18,7 @@ use duban_projections::{
     Among, Counts, CustomerFold, Customers, Fold, Home, Order, Projection, Query, Row, Stopped, TicketFold,
     Tickets,
 };
+use duban_sample_tickets::walker::Walker;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

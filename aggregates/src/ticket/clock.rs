@@ -19,10 +19,12 @@ mod run;
 pub mod table;
 pub mod trigger;
 
-pub(crate) use decide::{decide, pause, resume};
+pub use decide::resume;
+pub(crate) use decide::{decide, pause};
 pub(crate) use due::fall_due;
 pub use due::{DueStep, Step, next_step, next_steps};
-pub(crate) use follow::{entry, entry_of, follow, outside_or_statutory, restated, start, wake};
+pub(crate) use follow::{entry, follow, outside_or_statutory, wake};
+pub use follow::{entry_of, restated, start};
 pub(crate) use run::apply;
 pub use run::{Clock, Escalation, Pause, Status};
 pub use trigger::Trigger;

@@ -12,9 +12,13 @@ use crate::ticket::state::Ticket;
 use crate::ticket::{self, Event, chain, clock};
 use crate::words::{Role, Stage};
 
-pub(crate) struct Draft<'a> {
-    pub(crate) ticket: Ticket,
-    pub(crate) context: &'a Context<'a>,
+/// A decision in the making, on one ticket.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// The ticket after the events so far.
+    pub ticket: Ticket,
+    /// What may be known beside it.
+    pub context: &'a Context<'a>,
     events: Vec<Event>,
     /// Events that happen by themselves before the command: what fell due, and an import's clocks.
     fallen_due: usize,
@@ -22,7 +26,8 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// Begins a decision on a ticket with what has fallen due by now.
-    pub(crate) fn begin(ticket: Ticket, context: &'a Context<'a>) -> Self {
+    #[must_use]
+    pub fn begin(ticket: Ticket, context: &'a Context<'a>) -> Self {
         let mut draft = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
         clock::fall_due(&mut draft);
         if draft.ticket.dormant && context.actor.role.is_department() && draft.ticket.is_open() {
@@ -33,7 +38,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Begins a ticket with its first event.
-    pub(crate) fn first(ticket: Ticket, event: &Event, meta: &Meta, context: &'a Context<'a>) -> Self {
+    #[must_use]
+    pub fn first(ticket: Ticket, event: &Event, meta: &Meta, context: &'a Context<'a>) -> Self {
         let mut draft = Self { ticket, context, events: Vec::new(), fallen_due: 0 };
         ticket::apply(&mut draft.ticket, event, meta);
         draft.events.push(event.clone());
@@ -56,7 +62,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Adds an event, folds it, and lets the clocks follow.
-    pub(crate) fn push(&mut self, event: impl Into<Event>) {
+    pub fn push(&mut self, event: impl Into<Event>) {
         let event = event.into();
         let index = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
         let meta = Meta {
@@ -75,14 +81,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Folds an event that has happened, as it was recorded, and lets the clocks follow.
-    pub(crate) fn replay(&mut self, event: &Event, meta: &Meta) {
+    pub fn replay(&mut self, event: &Event, meta: &Meta) {
         let stage = self.ticket.stage;
         ticket::apply(&mut self.ticket, event, meta);
         clock::follow(self, event, Some(stage));
     }
 
     /// The server's time.
-    pub(crate) fn at(&self) -> Timestamp {
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
         self.context.at
     }
 
@@ -186,7 +193,8 @@ impl<'a> Draft<'a> {
 }
 
 /// The refusal of a command that comes too early or too late on the chain.
-pub(crate) fn out_of_turn(now: Stage, needed: Stage) -> Rejection {
+#[must_use]
+pub fn out_of_turn(now: Stage, needed: Stage) -> Rejection {
     let missing = if now < needed {
         let between = chain::table::TABLE.iter().filter(|row| (now..needed).contains(&row.stage));
         between.map(|row| Missing::Completion(row.stage, row.department)).collect()

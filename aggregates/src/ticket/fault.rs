@@ -106,7 +106,8 @@ impl FaultState {
     }
 
     /// Whether what happened then may prove the repair; a fact from before the reopening is recorded and proves nothing.
-    pub(crate) fn may_prove(&self, occurred_at: Timestamp) -> bool {
+    #[must_use]
+    pub fn may_prove(&self, occurred_at: Timestamp) -> bool {
         self.doubted_at.is_none_or(|doubted| occurred_at >= doubted)
     }
 }

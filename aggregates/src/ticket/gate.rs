@@ -201,7 +201,8 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
 }
 
 /// What gates 1 to 3 ask of the record when they are inspected.
-pub(crate) fn inspectable(ticket: &Ticket, gate: Gate) -> Vec<Missing> {
+#[must_use]
+pub fn inspectable(ticket: &Ticket, gate: Gate) -> Vec<Missing> {
     match gate {
         Gate::CauseKnown if ticket.cause.is_none() => vec![Missing::Cause],
         Gate::ProblemSolved => ticket.service_missing(),

@@ -14,7 +14,8 @@ pub use crate::words::{Channel, Kind, Product, Segment, Severity, Tier};
 
 mod decide;
 
-pub(crate) use decide::{apply, begin, decide, take_in};
+pub use decide::begin;
+pub(crate) use decide::{apply, decide, take_in};
 
 /// The customer as the ticket carries them; name, phone and address are sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]

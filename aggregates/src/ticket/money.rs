@@ -203,5 +203,5 @@ fn not_cancelled<'s>(draft: &'s Draft<'_>, due: DueNo) -> Result<&'s Due, Reject
 }
 
 fn find<'s>(draft: &'s Draft<'_>, due: DueNo) -> Result<&'s Due, Rejection> {
-    index(due.0).and_then(|index| draft.ticket.dues.get(index)).ok_or(Rejection::UnknownDue { due })
+    draft.ticket.due(due).ok_or(Rejection::UnknownDue { due })
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    AppointmentNo, EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId,
+    AppointmentNo, ClockNo, DueNo, EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId,
+    UnitId, VerdictNo,
 };
 pub use crate::memory::{Done, Memory};
 use crate::meta::Meta;
@@ -79,6 +80,12 @@ impl Part {
 }
 
 impl Round {
+    /// How often the customer was called and not reached in this round.
+    #[must_use]
+    pub fn attempts_made(&self) -> usize {
+        self.attempts.len()
+    }
+
     pub(crate) fn new(number: u32) -> Self {
         Self {
             number,
@@ -289,6 +296,24 @@ impl Ticket {
     #[must_use]
     pub fn request(&self, request: RequestNo) -> Option<&Request> {
         self.requests.get(index(request.0)?)
+    }
+
+    /// A clock by number.
+    #[must_use]
+    pub fn clock_instance(&self, clock: ClockNo) -> Option<&Clock> {
+        self.clocks.get(index(clock.0)?)
+    }
+
+    /// A verdict by number.
+    #[must_use]
+    pub fn verdict(&self, verdict: VerdictNo) -> Option<&Verdict> {
+        self.verdicts.get(index(verdict.0)?)
+    }
+
+    /// A due by number.
+    #[must_use]
+    pub fn due(&self, due: DueNo) -> Option<&Due> {
+        self.dues.get(index(due.0)?)
     }
 
     /// Whether 110 handed it over or it is part of a declared mass outage.

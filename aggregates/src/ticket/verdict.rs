@@ -256,7 +256,7 @@ pub(crate) fn apply(ticket: &mut Ticket, event: &Event, meta: &Meta) {
 /// Points are carried out when the verdict is final; money when the payroll reference is recorded.
 pub(crate) fn become_final(draft: &mut Draft<'_>, verdict: VerdictNo) {
     draft.push(Event::BecameFinal { verdict });
-    let found = index(verdict.0).and_then(|index| draft.ticket.verdicts.get(index));
+    let found = draft.ticket.verdict(verdict);
     let points_only = found.is_some_and(|verdict| {
         verdict.owes_penalty() && matches!(verdict.finding, Finding::AtFault { penalty_fen: 0, .. })
     });
@@ -358,6 +358,6 @@ fn standing<'s>(draft: &'s Draft<'_>, verdict: VerdictNo) -> Result<&'s Verdict,
 }
 
 fn find<'s>(draft: &'s Draft<'_>, verdict: VerdictNo) -> Result<&'s Verdict, Rejection> {
-    let found = index(verdict.0).and_then(|index| draft.ticket.verdicts.get(index));
+    let found = draft.ticket.verdict(verdict);
     found.ok_or(Rejection::UnknownVerdict { verdict })
 }

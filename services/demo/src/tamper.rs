@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
-use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::Event;
 use duban_engine::days::Days;
@@ -24,6 +23,7 @@ use duban_log::disk::{Disk, RealDisk};
 use duban_log::tamper::{Deed, Files, Skill, Victim, Way};
 use duban_log::{BulkAppend, EventLog, Expected, Options, SegmentedLog};
 use duban_projections::{ticket_stream, ticket_to_store};
+use duban_sample_tickets::walker::Walker;
 use duban_vault::own_ids::OwnIds;
 use duban_vault::public_key::PublicKey;
 use duban_vault::signing::SigningKey;

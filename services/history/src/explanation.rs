@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use duban_aggregates::explain::{self, Involved, TargetFrom, Versions};
+use crate::explain::{self, Involved, TargetFrom, Versions};
 use duban_aggregates::ids::{ClockNo, VerdictNo};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::ticket::{self, Event, Ticket};

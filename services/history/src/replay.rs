@@ -311,11 +311,11 @@ pub async fn compare_with_read_model(
 mod tests {
     use std::path::Path;
 
-    use duban_aggregates::sample::Walker;
     use duban_aggregates::sealed::Sealed;
     use duban_aggregates::ticket::Event;
     use duban_log::{EventLog, Expected, Options, SegmentedLog};
     use duban_projections::{ticket_stream, ticket_to_store};
+    use duban_sample_tickets::walker::Walker;
 
     use super::*;
 

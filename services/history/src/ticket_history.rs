@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::explain::Versions;
 use duban_aggregates::calendar::Calendar;
-use duban_aggregates::explain::Versions;
 use duban_aggregates::ids::{ClockNo, TicketId, VerdictNo};
 use duban_aggregates::policy::Policy;
 use duban_log::{Direction, Reader, Recorded, StreamName};

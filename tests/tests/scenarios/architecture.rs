@@ -27,6 +27,7 @@ fn dependencies_point_one_way() {
     let order: &[(&str, &[&str])] = &[
         ("duban-proto", &[]),
         ("duban-aggregates", &[]),
+        ("duban-sample-tickets", &["duban-aggregates"]),
         ("duban-log", &[]),
         ("duban-vault", &["duban-aggregates", "duban-log"]),
         ("duban-fake-kurrentdb", &[]),

@@ -335,7 +335,7 @@ fn assess(
     let involved = draft.ticket.involved();
     let mut settled = BTreeSet::new();
     for verdict in &confirmed {
-        let found = crate::ticket::state::index(verdict.0).and_then(|index| draft.ticket.verdicts.get(index));
+        let found = draft.ticket.verdict(*verdict);
         let found = found.ok_or(Rejection::UnknownVerdict { verdict: *verdict })?;
         if found.superseded {
             return Err(Rejection::VerdictGone { verdict: *verdict });

@@ -88,7 +88,7 @@ fn other_category(draft: &mut Draft<'_>) {
 
 fn restate(draft: &mut Draft<'_>, new: &[(ClockNo, Deadline)]) {
     for (number, deadline) in new {
-        let found = crate::ticket::state::index(number.0).and_then(|index| draft.ticket.clocks.get(index));
+        let found = draft.ticket.clock_instance(*number);
         if let Some(clock) = found.filter(|clock| deadline.due > clock.start.due) {
             let event = restated(clock, deadline.due);
             draft.push(event);

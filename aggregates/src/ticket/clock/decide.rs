@@ -48,7 +48,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: Command) -> Result<(), Reje
             if matches!(rung, super::Rung::Urge | super::Rung::Notice) {
                 return Err(Rejection::invalid("rung", Problem::Unfit("it needs no supervisor's decision")));
             }
-            let found = index(clock.0).and_then(|index| draft.ticket.clocks.get(index));
+            let found = draft.ticket.clock_instance(clock);
             if !found.ok_or(Rejection::UnknownClock { clock })?.is_breached() {
                 return Err(Rejection::NotBreached { clock });
             }
@@ -143,7 +143,7 @@ pub(crate) fn pause(
 }
 
 /// Ends the pause: each clock stores a new due moment under the versions it started with.
-pub(crate) fn resume(draft: &mut Draft<'_>, at: Timestamp, by_itself: bool) {
+pub fn resume(draft: &mut Draft<'_>, at: Timestamp, by_itself: bool) {
     draft.push(Event::TicketResumed { at, by_itself });
     let mut resumed = Vec::new();
     for clock in &draft.ticket.clocks {

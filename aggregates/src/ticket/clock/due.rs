@@ -157,8 +157,7 @@ pub(crate) fn fall_due(draft: &mut Draft<'_>) {
             Step::Resume => super::decide::resume(draft, from, true),
             Step::Final(verdict) => verdict::become_final(draft, verdict),
             Step::Restate(number) | Step::Warn(number) | Step::Breach(number) | Step::Rung(number, _) => {
-                let clock =
-                    crate::ticket::state::index(number.0).and_then(|index| draft.ticket.clocks.get(index));
+                let clock = draft.ticket.clock_instance(number);
                 let Some(event) = clock.and_then(|clock| happens(&draft.ticket, clock, step, from, calendar))
                 else {
                     return;

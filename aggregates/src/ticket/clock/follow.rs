@@ -100,7 +100,8 @@ pub(crate) fn entry<'p>(draft: &Draft<'p>, kind: ClockKind, subject: Subject) ->
 }
 
 /// The entry that an edition has for a clock of a ticket.
-pub(crate) fn entry_of<'p>(
+#[must_use]
+pub fn entry_of<'p>(
     policy: &'p Policy,
     ticket: &Ticket,
     kind: ClockKind,
@@ -120,7 +121,7 @@ pub(crate) fn entry_of<'p>(
 }
 
 /// Starts a clock under the policy in force, or under a target that somebody promised or set.
-pub(crate) fn start(
+pub fn start(
     draft: &mut Draft<'_>,
     kind: ClockKind,
     subject: Subject,
@@ -157,7 +158,8 @@ pub(crate) fn start(
 }
 
 /// A clock's new due moment, warned at the same share of the time from its start.
-pub(crate) fn restated(clock: &Clock, due: Timestamp) -> Event {
+#[must_use]
+pub fn restated(clock: &Clock, due: Timestamp) -> Event {
     let start = &clock.start;
     let span = due.duration_since(start.started_at).as_secs().max(0);
     let share = span * i64::from(start.warn_percent.min(100)) / 100;

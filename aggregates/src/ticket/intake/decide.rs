@@ -29,7 +29,8 @@ const BODIES: [Channel; 6] = [
 ];
 
 /// A ticket before its first event is folded into it.
-pub(crate) fn begin(intake: &Intake, meta: &Meta) -> Ticket {
+#[must_use]
+pub fn begin(intake: &Intake, meta: &Meta) -> Ticket {
     Ticket {
         intake: Box::new(intake.clone()),
         intake_event: meta.id,

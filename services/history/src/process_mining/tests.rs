@@ -9,7 +9,6 @@ use duban_aggregates::ids::{CommandId, HistoryId};
 use duban_aggregates::imported::{self, Attribute, Step};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
-use duban_aggregates::sample::Walker;
 use duban_aggregates::sealed::Sealed;
 use duban_aggregates::ticket::stream_event_id;
 use duban_codec::Lineage;
@@ -17,6 +16,7 @@ use duban_log::{
     BulkAppend, EventLog, Expected, NewEvent, Options, Reader, SegmentedLog, StreamName, append_in_order,
 };
 use duban_projections::{ticket_stream, ticket_to_store};
+use duban_sample_tickets::walker::Walker;
 use jiff::Timestamp;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};

@@ -158,12 +158,12 @@ fn whole(
 
 #[cfg(test)]
 mod tests {
-    use duban_aggregates::sample::Walker;
     use duban_aggregates::sealed::Sealed;
     use duban_aggregates::state::End;
     use duban_aggregates::ticket::{self, Ticket};
     use duban_log::Position;
     use duban_projections::{ticket_stream, ticket_to_store};
+    use duban_sample_tickets::walker::Walker;
 
     use super::*;
     use crate::proof::export_file::CertificateJson;

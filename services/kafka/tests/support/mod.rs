@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use duban_aggregates::ids::{CustomerId, TicketId};
 use duban_aggregates::intake::Kind;
-use duban_aggregates::sample::Walker;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
 use duban_codec::sample::{self, Gen};
@@ -18,6 +17,7 @@ use duban_engine::sidecar::kafka_config::KafkaConfig as Config;
 use duban_engine::tasks::Supervisor;
 use duban_engine::time::VirtualClock;
 use duban_log::{Direction, EventLog, Expected, Filter, MemoryLog, NewEvent, Recorded, StreamName};
+use duban_sample_tickets::walker::Walker;
 use duban_vault::keys::KeyStore;
 use duban_vault::seal::Sealer;
 use rdkafka::consumer::{BaseConsumer, Consumer};

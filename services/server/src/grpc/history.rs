@@ -3,13 +3,13 @@
 
 mod list;
 
-use duban_aggregates::explain::Versions;
 use duban_aggregates::ids::{ClockNo, TicketId, VerdictNo};
 use duban_aggregates::rejection::Rejection;
 use duban_aggregates::ticket::Ticket;
 use duban_engine::runner::RunError;
 use duban_history::as_of::AsOf;
 use duban_history::difference::difference;
+use duban_history::explain::Versions;
 use duban_history::explanation::{explain_clock, explain_verdict};
 use duban_history::text_opener::TextOpener;
 use duban_log::{Direction, Recorded};
