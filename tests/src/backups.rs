@@ -32,8 +32,8 @@ use duban_client::Refusal;
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The binary under test.
-    pub binary: PathBuf,
+    /// The program under test.
+    pub program: PathBuf,
     /// Where the server's directory, the backups and what is restored are.
     pub directory: PathBuf,
     /// How often to back up.
@@ -118,10 +118,10 @@ pub async fn back_up(plan: &Plan, progress: impl Fn(&Outcome)) -> Outcome {
         let (tickets, seed) = (plan.tickets.to_string(), plan.seed.to_string());
         let data = data.to_string_lossy().into_owned();
         let generated =
-            run(&plan.binary, ["generate", "--data", &data, "--tickets", &tickets, "--seed", &seed]).await;
+            run(&plan.program, ["generate", "--data", &data, "--tickets", &tickets, "--seed", &seed]).await;
         assert_eq!(generated.status, Some(0), "{generated:?}");
     }
-    let served = Served::start(&plan.binary, &plan.directory).await;
+    let served = Served::start(&plan.program, &plan.directory).await;
     let shared = Arc::new(Shared {
         wire: served.wire().await,
         acknowledged: Mutex::default(),
@@ -234,7 +234,7 @@ fn milliseconds(since: Instant) -> u64 {
 
 impl Run<'_> {
     async fn verb(&self, arguments: &[&std::ffi::OsStr]) -> Did {
-        run(&self.plan.binary, arguments).await
+        run(&self.plan.program, arguments).await
     }
 
     /// A backup from its beginning to its end, and all that it has to hold.
@@ -263,7 +263,7 @@ impl Run<'_> {
 
     /// A backup that is killed somewhere on its way. What the one before it held is restored all the same.
     async fn kill_one(&self, random: &mut SmallRng, within_milliseconds: u64, outcome: &mut Outcome) {
-        let mut child = Command::new(&self.plan.binary)
+        let mut child = Command::new(&self.plan.program)
             .args(["backup", "--data"])
             .arg(self.data)
             .arg("--to")
@@ -273,7 +273,7 @@ impl Run<'_> {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("the binary under test starts");
+            .expect("the program under test starts");
         // Any moment of it: inside a write, a sync, or between two.
         let moment = Duration::from_micros(random.random_range(0..1_000 * within_milliseconds));
         if let Ok(ended) = tokio::time::timeout(moment, child.wait()).await {
@@ -356,7 +356,7 @@ impl Run<'_> {
                 return;
             }
         }
-        let mut served = Served::start(&self.plan.binary, &again).await;
+        let mut served = Served::start(&self.plan.program, &again).await;
         let other = served.wire().await;
         let mut tickets: Vec<_> = acknowledged.iter().map(|one| one.ticket.as_str()).collect();
         tickets.sort_unstable();

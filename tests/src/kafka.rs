@@ -17,8 +17,8 @@ pub use brokers::Brokers;
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The binary under test.
-    pub binary: PathBuf,
+    /// The program under test.
+    pub program: PathBuf,
     /// Where servers and brokers keep what is theirs.
     pub directory: PathBuf,
     /// Events to relay, at least.

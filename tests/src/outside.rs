@@ -1,4 +1,4 @@
-//! The built binary: its verbs, and a server that can be killed like any other process.
+//! The built program: its verbs, and a server that can be killed like any other process.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const TOKENS: &str = "tokens";
 /// A server in a process of its own, over a directory that outlives it.
 #[derive(Debug)]
 pub struct Served {
-    binary: PathBuf,
+    program: PathBuf,
     directory: PathBuf,
     arguments: Vec<OsString>,
     /// Where it listens.
@@ -31,15 +31,15 @@ pub struct Served {
 
 impl Served {
     /// Starts a server over `directory/data` and waits until it serves.
-    pub async fn start(binary: &Path, directory: &Path) -> Self {
-        Self::start_with(binary, directory, Vec::new()).await
+    pub async fn start(program: &Path, directory: &Path) -> Self {
+        Self::start_with(program, directory, Vec::new()).await
     }
 
     /// The same, with more arguments.
-    pub async fn start_with(binary: &Path, directory: &Path, arguments: Vec<OsString>) -> Self {
-        let child = spawn(binary, directory, &arguments);
-        let (binary, directory) = (binary.to_owned(), directory.to_owned());
-        let mut served = Self { binary, directory, arguments, url: String::new(), child };
+    pub async fn start_with(program: &Path, directory: &Path, arguments: Vec<OsString>) -> Self {
+        let child = spawn(program, directory, &arguments);
+        let (program, directory) = (program.to_owned(), directory.to_owned());
+        let mut served = Self { program, directory, arguments, url: String::new(), child };
         served.ready().await;
         served
     }
@@ -82,7 +82,7 @@ impl Served {
 
     /// Starts it again, and does not wait: it may be killed before it serves.
     pub fn begin(&mut self) {
-        self.child = spawn(&self.binary, &self.directory, &self.arguments);
+        self.child = spawn(&self.program, &self.directory, &self.arguments);
         self.url.clear();
     }
 
@@ -99,14 +99,14 @@ pub fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> Child {
+fn spawn(program: &Path, directory: &Path, arguments: &[OsString]) -> Child {
     // What it says goes to a file beside the data, where a test may look for what should not be said.
     let said = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(directory.join("server.log"))
         .expect("the directory of a test can be written");
-    Command::new(binary)
+    Command::new(program)
         .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
         .arg(data(directory))
         .arg("--tokens")
@@ -117,7 +117,7 @@ fn spawn(binary: &Path, directory: &Path, arguments: &[OsString]) -> Child {
         .stderr(said)
         .kill_on_drop(true)
         .spawn()
-        .expect("the binary under test starts")
+        .expect("the program under test starts")
 }
 
 /// Where a server serves, once it says so.
@@ -155,18 +155,18 @@ pub struct Did {
 }
 
 /// Runs `duban --output json VERB…` to its end.
-pub async fn run<I, S>(binary: &Path, arguments: I) -> Did
+pub async fn run<I, S>(program: &Path, arguments: I) -> Did
 where
     I: IntoIterator<Item = S>,
     S: AsRef<std::ffi::OsStr>,
 {
-    let Output { status, stdout, stderr } = Command::new(binary)
+    let Output { status, stdout, stderr } = Command::new(program)
         .args(["--output", "json"])
         .args(arguments)
         .stdin(Stdio::null())
         .output()
         .await
-        .expect("the binary under test runs");
+        .expect("the program under test runs");
     let out = String::from_utf8_lossy(&stdout).into_owned();
     let json = serde_json::from_str(&out)
         .ok()

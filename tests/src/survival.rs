@@ -28,8 +28,8 @@ use duban_client::Refusal;
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The binary under test.
-    pub binary: PathBuf,
+    /// The program under test.
+    pub program: PathBuf,
     /// Where the server's directory is; it outlives every kill.
     pub directory: PathBuf,
     /// How often to kill.
@@ -97,7 +97,7 @@ const SAMPLE: usize = 25;
 /// Carries out a plan.
 pub async fn survive(plan: &Plan, progress: impl Fn(u32, u64)) -> Outcome {
     let mut random = SmallRng::seed_from_u64(plan.seed);
-    let mut served = Served::start(&plan.binary, &plan.directory).await;
+    let mut served = Served::start(&plan.program, &plan.directory).await;
     let (up, wire) = watch::channel(Some(served.wire().await));
     let shared = Arc::new(Shared {
         wire,
@@ -145,15 +145,15 @@ pub async fn survive(plan: &Plan, progress: impl Fn(u32, u64)) -> Outcome {
     drop(wire);
     // The last one is a kill too: what is verified is what a crash left.
     served.kill().await;
-    outcome.verified = verify(&plan.binary, &plan.directory, &mut outcome.problems).await;
+    outcome.verified = verify(&plan.program, &plan.directory, &mut outcome.problems).await;
     outcome.sent_again = shared.sent_again.load(Ordering::Relaxed);
     outcome.problems.append(&mut *shared.problems.lock().await);
     outcome
 }
 
-async fn verify(binary: &Path, directory: &Path, problems: &mut Vec<String>) -> bool {
+async fn verify(program: &Path, directory: &Path, problems: &mut Vec<String>) -> bool {
     let data = data(directory);
-    let verified = run(binary, ["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
+    let verified = run(program, ["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
     if !verified.ok() {
         problems.push(format!("verify: {} {}", verified.out, verified.said));
     }

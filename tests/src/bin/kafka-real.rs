@@ -1,11 +1,11 @@
 //! Starts a real Kafka and a server beside it, kills both in the middle of it, and accounts for every event out and every fact in; prints
 //! the outcome as JSON and exits with 1 where anything is missing, out of order or done twice.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use duban_tests::kafka::{Plan, carry_out};
+use duban_tests::place::{PlaceArgs, refused};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Events out and facts in through a real Kafka, whose brokers and whose server are killed.
@@ -29,22 +29,20 @@ struct Arguments {
     /// What tickets and facts follow from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The binary under test; the one beside this program, where absent.
-    #[arg(long)]
-    duban: Option<PathBuf>,
-    /// Where brokers and servers keep what is theirs; a temporary directory, where absent.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let beside = std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
-    let temporary = tempfile::tempdir().expect("there is room for temporary files");
+    let place = match arguments.place.open() {
+        Ok(place) => place,
+        Err(error) => return refused(&error),
+    };
     let plan = Plan {
-        binary: arguments.duban.unwrap_or(beside),
-        directory: arguments.directory.unwrap_or_else(|| temporary.path().to_owned()),
+        program: place.program.clone(),
+        directory: place.directory.clone(),
         events: arguments.events,
         broker_kills: arguments.broker_kills,
         relay_kills: arguments.relay_kills,
@@ -52,7 +50,6 @@ async fn main() -> ExitCode {
         consumer_kills: arguments.consumer_kills,
         seed: arguments.seed,
     };
-    std::fs::create_dir_all(&plan.directory).expect("the directory can be made");
     let mut terminated = signal(SignalKind::terminate()).expect("signals can be taken over");
     let mut interrupted = signal(SignalKind::interrupt()).expect("signals can be taken over");
     let outcome = tokio::select! {

@@ -1,11 +1,13 @@
 //! Loads a server through gRPC and prints what it took as JSON.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use duban_client::Tokens;
 use duban_tests::load::load;
 use duban_tests::outside::Served;
+use duban_tests::place::{PlaceArgs, refused};
 
 /// Commands a second through gRPC: tickets taken in and walked to their certificates by many clients at once.
 #[derive(Debug, Parser)]
@@ -16,9 +18,8 @@ struct Arguments {
     /// The tokens that it wrote.
     #[arg(long)]
     tokens: Option<PathBuf>,
-    /// The binary to start; the one beside this program, where absent.
-    #[arg(long)]
-    duban: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Clients at work at the same time.
     #[arg(long, default_value_t = 64)]
     clients: u32,
@@ -31,7 +32,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let measured = if let (Some(url), Some(tokens)) = (&arguments.server, &arguments.tokens) {
         load(
@@ -43,12 +44,13 @@ async fn main() {
         )
         .await
     } else {
-        let beside =
-            std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
-        let binary = arguments.duban.unwrap_or(beside);
-        let directory = tempfile::tempdir().expect("there is room for temporary files");
-        let served = Served::start(&binary, directory.path()).await;
+        let place = match arguments.place.open() {
+            Ok(place) => place,
+            Err(error) => return refused(&error),
+        };
+        let served = Served::start(&place.program, &place.directory).await;
         load(&served.url, &served.tokens(), arguments.clients, arguments.seconds, &arguments.name).await
     };
     println!("{}", serde_json::to_string(&measured).expect("a measurement is JSON"));
+    ExitCode::SUCCESS
 }

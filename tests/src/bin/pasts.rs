@@ -1,19 +1,18 @@
 //! Generates seeded tickets, serves them, asks for the state after every event and at its moments, compares each with a fresh fold, and
 //! prints the outcome as JSON; exits with 1 where one is otherwise.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use duban_tests::inside::Inside;
 use duban_tests::pasts;
+use duban_tests::place::{ProgramArgs, refused};
 
 /// The state at every revision of many random histories equals a fresh fold of that prefix.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The binary that generates; the one beside this program, where absent.
-    #[arg(long)]
-    duban: Option<PathBuf>,
+    #[command(flatten)]
+    program: ProgramArgs,
     /// Tickets, each with a history of its own.
     #[arg(long, default_value_t = 1_000)]
     tickets: u64,
@@ -27,9 +26,11 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { duban, tickets, seed, clients } = Arguments::parse();
-    let beside = std::env::current_exe().expect("a program has a path").with_file_name("duban-under-test");
-    let program = duban.unwrap_or(beside);
+    let Arguments { program, tickets, seed, clients } = Arguments::parse();
+    let program = match program.find() {
+        Ok(program) => program,
+        Err(error) => return refused(&error),
+    };
     let inside = Inside::over_prepared(|data| pasts::generate(&program, data, tickets, seed)).await;
     inside.size().await;
     let data = inside.directory().join("data");

@@ -89,7 +89,8 @@ pub async fn take_in(plan: &Plan, brokers: &Brokers, say: &impl Fn(&str)) -> Fac
         brokers.addresses
     );
     let file = configure(&directory, &kafka);
-    let mut served = Served::start_with(&plan.binary, &directory, vec!["--config".into(), file.into()]).await;
+    let mut served =
+        Served::start_with(&plan.program, &directory, vec!["--config".into(), file.into()]).await;
     let mut random = SmallRng::seed_from_u64(plan.seed);
     let (installs, faults) = tickets(plan, &served).await;
     let mut outcome = FactsOutcome { tickets: (installs.len() + faults.len()) as u64, ..Default::default() };

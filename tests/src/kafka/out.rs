@@ -81,7 +81,7 @@ pub async fn relay(plan: &Plan, brokers: &Arc<Brokers>, say: &impl Fn(&str)) -> 
     let seed = plan.seed.to_string();
     let generate =
         ["generate", "--tickets", &tickets, "--seed", &seed, "--data"].map(std::ffi::OsString::from);
-    let generated = outside::run(&plan.binary, generate.into_iter().chain([data.clone().into()])).await;
+    let generated = outside::run(&plan.program, generate.into_iter().chain([data.clone().into()])).await;
     let written = generated.count("events");
     let mut outcome = RelayOutcome::default();
     if written < plan.events {
@@ -92,7 +92,8 @@ pub async fn relay(plan: &Plan, brokers: &Arc<Brokers>, say: &impl Fn(&str)) -> 
 
     let reader = Reader::start(&brokers.addresses, TOPICS.map(|topic| format!("duban.{topic}.v1")).into());
     let begun = Instant::now();
-    let mut served = Served::start_with(&plan.binary, &directory, vec!["--config".into(), file.into()]).await;
+    let mut served =
+        Served::start_with(&plan.program, &directory, vec!["--config".into(), file.into()]).await;
     let (blows, mut returning) = (blows(plan), None);
     let parts = blows.len() as u64 + 1;
     for (part, blow) in (1..).zip(&blows) {

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::binary;
+use crate::program;
 
 async fn duban(arguments: &[&str]) -> Did {
-    run(binary(), arguments).await
+    run(program(), arguments).await
 }
 
 fn path(path: &Path) -> &str {
@@ -39,7 +39,7 @@ async fn the_demos_log_goes_to_a_cluster_stopped_on_its_way_and_back_and_is_the_
     let cluster = Cluster::start(Config { nodes: 3, ..Config::default() }).await.unwrap();
     let url = cluster.url();
 
-    let mut stopped = Command::new(binary())
+    let mut stopped = Command::new(program())
         .args(["migrate", "--from", path(&data), "--to", &url])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

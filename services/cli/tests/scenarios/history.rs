@@ -19,14 +19,14 @@ use prost::Message;
 use serde_json::Value;
 use tonic::{Code, Status};
 
-use super::binary;
+use crate::program;
 
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_at_every_revision_and_moment_is_a_fresh_fold_of_what_it_sees() {
     let tickets = std::env::var("DUBAN_PASTS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
-    let inside = Inside::over_prepared(|data| pasts::generate(binary(), data, tickets, 7)).await;
+    let inside = Inside::over_prepared(|data| pasts::generate(program(), data, tickets, 7)).await;
     inside.size().await;
     let data = inside.directory().join("data");
     let pasts = pasts::compare(&inside.wire().await, &data, 2).await;
@@ -36,7 +36,7 @@ async fn the_state_at_every_revision_and_moment_is_a_fresh_fold_of_what_it_sees(
 }
 
 fn duban(args: &[&str], code: i32) -> Output {
-    let output = Command::new(binary()).args(args).output().expect("the program starts");
+    let output = Command::new(program()).args(args).output().expect("the program starts");
     assert_eq!(output.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
@@ -405,7 +405,7 @@ async fn an_auditors_finding_is_an_event_that_histories_show_and_a_supervisor_re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_holds_every_row_of_the_live_read_models_against_a_new_fold() {
-    let inside = Inside::over_prepared(|data| pasts::generate(binary(), data, 40, 3)).await;
+    let inside = Inside::over_prepared(|data| pasts::generate(program(), data, 40, 3)).await;
     inside.size().await;
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("tokens");
@@ -441,7 +441,7 @@ async fn replay_holds_every_row_of_the_live_read_models_against_a_new_fold() {
 
     // Read models of another log are sound in themselves, and not this log's.
     let other = elsewhere.path().join("other");
-    pasts::generate(binary(), &other, 80, 4);
+    pasts::generate(program(), &other, 80, 4);
     copy(&kept.join("views"), &other.join("views"));
     let told = replay(&other, 1);
     assert_eq!(told["ok"], false);

@@ -11,7 +11,7 @@ use duban_tests::repository::files;
 use duban_tests::script::{Case, way};
 use duban_tests::wire::Wire;
 
-use crate::binary;
+use crate::program;
 
 pub(super) const NAME: &str = "欧阳样例甲";
 pub(super) const PHONE: &str = "13987650123";
@@ -85,7 +85,7 @@ pub(super) async fn walked(wire: &Wire) -> Case {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_phone_address_number_or_description_lies_in_the_clear_in_any_file() {
     let directory = tempfile::tempdir().unwrap();
-    let mut served = Served::start(binary(), directory.path()).await;
+    let mut served = Served::start(program(), directory.path()).await;
     let wire = served.wire().await;
     let case = walked(&wire).await;
     let state = case.state(&wire).await.unwrap();

@@ -28,10 +28,10 @@ use tonic::Code;
 use uuid::Uuid;
 
 use super::sealed::{ADDRESS, DESCRIPTION, NAME, NUMBER, PHONE, contains, forms, walked};
-use crate::binary;
+use crate::program;
 
 async fn duban(arguments: &[&str]) -> Did {
-    run(binary(), arguments).await
+    run(program(), arguments).await
 }
 
 fn text(path: &Path) -> &str {
@@ -250,7 +250,7 @@ async fn after_an_erasure_nothing_opens_anywhere_and_counts_scores_head_and_veri
     let remote = ["history", &case.ticket, "--server", &url, "--tokens", tokens];
     scene.said("history-remote.jsonl", &remote).await;
     for (name, arguments) in [("history.txt", &local[..]), ("history-remote.txt", &remote)] {
-        let output = std::process::Command::new(binary()).args(arguments).output().unwrap();
+        let output = std::process::Command::new(program()).args(arguments).output().unwrap();
         assert!(output.status.success());
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(out.contains("(erased 已删除)") && !out.contains("(sealed)"), "{out}");

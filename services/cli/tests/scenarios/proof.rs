@@ -22,7 +22,7 @@ use duban_vault::signing::{KEY_FILE, PUBLIC_FILE, SigningKey};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::binary;
+use crate::program;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_tampers_with_a_log_is_found_out_and_where() {
@@ -36,7 +36,7 @@ async fn whoever_tampers_with_a_log_is_found_out_and_where() {
 }
 
 fn duban(args: &[&str]) -> Output {
-    Command::new(binary()).args(["--output", "json"]).args(args).output().expect("the program starts")
+    Command::new(program()).args(["--output", "json"]).args(args).output().expect("the program starts")
 }
 
 #[track_caller]

@@ -18,7 +18,7 @@ use jiff::tz::Offset;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::binary;
+use crate::program;
 
 /// The shipped mapping for this file.
 fn mapping() -> PathBuf {
@@ -102,7 +102,7 @@ async fn import(directory: &Path, input: &Path, dry_run: bool) -> Did {
         arguments.push("--dry-run".as_ref());
     }
     arguments.push(input.as_os_str());
-    run(binary(), arguments).await
+    run(program(), arguments).await
 }
 
 fn numbers(did: &Did) -> [u64; 4] {
@@ -121,7 +121,7 @@ async fn every_row_becomes_a_ticket_with_its_day_in_the_order_of_ticket_numbers_
     let second = import(directory.path(), &source.path, false).await;
     assert_eq!((numbers(&second), second.status), ([rows, 0, rows, 0], Some(0)), "{second:?}");
 
-    let mut served = Served::start(binary(), directory.path()).await;
+    let mut served = Served::start(program(), directory.path()).await;
     let wire = served.wire().await;
     let tickets = histories::tickets(&wire, "").await.unwrap();
     assert_eq!(tickets.len() as u64, rows);
@@ -210,7 +210,7 @@ async fn imported_complaints_are_driven_to_certificates_with_five_gates_that_a_r
     let imported = import(directory.path(), &input, false).await;
     assert_eq!(numbers(&imported), [count, count, 0, 0], "{imported:?}");
 
-    let mut served = Served::start(binary(), directory.path()).await;
+    let mut served = Served::start(program(), directory.path()).await;
     let office = Client::connect(&ConnectOptions::new(&served.url), served.tokens()).await.unwrap();
     let driven = drive(&office, None, |_, _| {}).await.unwrap();
     assert_eq!(driven.stuck, Vec::<String>::new());
@@ -235,13 +235,13 @@ async fn imported_complaints_are_driven_to_certificates_with_five_gates_that_a_r
     served.kill().await;
 
     let data = served.data();
-    let replayed = run(binary(), ["replay".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
+    let replayed = run(program(), ["replay".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
     assert!(replayed.ok(), "{replayed:?}");
     assert_eq!(replayed.count("tickets"), count);
     let differences = &replayed.json["differences"];
     let none = differences.as_u64() == Some(0) || differences.as_array().is_some_and(Vec::is_empty);
     assert!(none, "{replayed:?}");
-    let verified = run(binary(), ["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
+    let verified = run(program(), ["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
     assert!(verified.ok(), "{verified:?}");
     assert!(verified.count("events") >= head.size, "{verified:?}");
 }

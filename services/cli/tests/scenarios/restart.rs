@@ -10,7 +10,7 @@ use duban_tests::outside::{Served, run};
 use duban_tests::script::Case;
 use duban_tests::wire::Wire;
 
-use crate::binary;
+use crate::program;
 
 /// Tickets of all kinds, at every stage, some of them ended in other ways than closed.
 async fn something_happens(wire: &Wire) -> String {
@@ -90,7 +90,7 @@ async fn histories_and_counts_are_the_same_after_a_graceful_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn histories_and_counts_are_the_same_after_a_kill_and_so_is_every_repeat() {
     let directory = tempfile::tempdir().unwrap();
-    let mut served = Served::start(binary(), directory.path()).await;
+    let mut served = Served::start(program(), directory.path()).await;
     let wire = served.wire().await;
     let position = something_happens(&wire).await;
     let mut case = Case::new("restart-repeats", TicketKind::Fault);
@@ -112,11 +112,11 @@ async fn histories_and_counts_are_the_same_after_a_kill_and_so_is_every_repeat()
     served.kill().await;
 
     let data = served.data();
-    let verified = run(binary(), ["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
+    let verified = run(program(), ["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
     assert!(verified.ok(), "{verified:?}");
     // Reactions may have gone on after the head was read.
     assert!(verified.count("events") >= size, "{verified:?}");
-    let replayed = run(binary(), ["replay".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
+    let replayed = run(program(), ["replay".as_ref(), "--data".as_ref(), data.as_os_str()]).await;
     assert!(replayed.ok(), "{replayed:?}");
     assert_eq!(replayed.count("tickets"), before.len() as u64);
 }

@@ -18,7 +18,7 @@ use duban_vault::signing::PUBLIC_FILE;
 use serde_json::Value;
 use tonic::{Code, Request, Status};
 
-use super::binary;
+use crate::program;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -55,7 +55,7 @@ fn days(events: &[pb::Event]) -> Vec<(&str, u64)> {
 }
 
 fn verify(data: &Path, more: &[&str], code: i32) -> Value {
-    let output = Command::new(binary())
+    let output = Command::new(program())
         .args(["--output", "json", "verify", "--data"])
         .arg(data)
         .args(more)

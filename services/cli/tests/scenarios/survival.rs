@@ -2,13 +2,13 @@
 
 use duban_tests::survival::{Plan, survive};
 
-use crate::binary;
+use crate::program;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_nothing_happens_twice_when_the_server_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let plan = Plan {
-        binary: binary().to_owned(),
+        program: program().to_owned(),
         directory: directory.path().to_owned(),
         kills: 3,
         clients: 8,

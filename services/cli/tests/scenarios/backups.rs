@@ -8,13 +8,13 @@ use duban_tests::inside::Inside;
 use duban_tests::outside::{Did, run};
 use duban_tests::script::Case;
 
-use crate::binary;
+use crate::program;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_under_load_loses_nothing_up_to_its_head() {
     let directory = tempfile::tempdir().unwrap();
     let plan = Plan {
-        binary: binary().to_owned(),
+        program: program().to_owned(),
         directory: directory.path().to_owned(),
         rounds: 4,
         clients: 6,
@@ -30,7 +30,7 @@ async fn a_restore_under_load_loses_nothing_up_to_its_head() {
 }
 
 async fn duban(arguments: &[&str]) -> Did {
-    run(binary(), arguments).await
+    run(program(), arguments).await
 }
 
 fn text(path: &Path) -> &str {
