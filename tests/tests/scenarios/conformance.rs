@@ -148,7 +148,7 @@ async fn every_history_is_in_one_pattern_and_whoever_deviates_is_listed_with_the
     }
 
     // It is one of the read models: there after a restart, and built anew when it is gone.
-    let views = inside.directory().join("data/views/conformance-v1");
+    let views = inside.directory().join("data/views/conformance-v2");
     let inside = inside.restart_after(|| std::fs::remove_dir_all(views).expect("it is there")).await;
     let wire = inside.wire().await;
     assert_eq!(table(&wire, None, &last).await, all);
