@@ -309,7 +309,7 @@ async fn read_models_that_are_deleted_or_damaged_while_the_server_is_down_heal_b
     for (what, why) in [("deleted", "there is none yet"), ("damaged", "it is damaged"), ("left", "")] {
         let wire = inside.wire().await;
         let table_paths = tables(&inside);
-        assert_eq!(names(&table_paths), ["conformance-v1", "customers-v1", "reactions-v1", "tickets-v1"]);
+        assert_eq!(names(&table_paths), ["conformance-v2", "customers-v1", "reactions-v1", "tickets-v1"]);
         inside = inside
             .restart_after(|| {
                 for path in &table_paths {
