@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("duban.binpb"), set.encode_to_vec())?;
     let builder = BOXED.iter().fold(tonic_prost_build::configure(), tonic_prost_build::Builder::boxed);
-    builder.emit_rerun_if_changed(false).compile_fds(set)?;
+    builder.codec_path("crate::codec::NamingCodec").emit_rerun_if_changed(false).compile_fds(set)?;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! The public contract of duban: events and services, and the types generated from them.
 //!
 //! `duban/event/v1` says what happened: it is stored, streamed and published. `duban/api/v1` says what may be asked,
-//! one service a department. The generated Rust is what `build.rs` makes of those files; nothing is written by hand.
+//! one service a department. The generated Rust is what `build.rs` makes of those files; only the codec is written by hand.
+
+pub mod codec;
 
 /// What happened.
 pub mod event {

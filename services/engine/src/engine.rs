@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use crate::days::Days;
 use crate::drain::Drain;
 use crate::emergencies::EmergencyFollower;
+use crate::intake::CaseIntake;
 use crate::lease::{self, Lease};
 use crate::reactions::Reactions;
 use crate::rules::{self, PolicyConfig, RulesError};
@@ -68,6 +69,7 @@ pub struct Engine {
     tasks: Supervisor,
     sealer: Sealer,
     runner: Arc<Runner>,
+    intake: Arc<CaseIntake>,
     views: Views,
     lease: Arc<Lease>,
     days: Arc<Days>,
@@ -159,7 +161,10 @@ impl Engine {
         });
 
         let timers = Arc::new(Timers::new(Arc::clone(&runner), Arc::clone(&views.tickets)));
-        let engine = Self { drain, tasks, sealer, runner, views, lease, days, reactions, timers, sidecar };
+        let intake = CaseIntake::new(Arc::clone(&runner), views.clone(), sealer.clone());
+        let intake = Arc::new(intake);
+        let engine =
+            Self { drain, tasks, sealer, runner, intake, views, lease, days, reactions, timers, sidecar };
         if let Some(sidecar) = &engine.sidecar {
             sidecar.leads(engine.lease.is_held());
             sidecar.before_timers(&engine.host()).await;
@@ -229,6 +234,12 @@ impl Engine {
     #[must_use]
     pub fn runner(&self) -> &Arc<Runner> {
         &self.runner
+    }
+
+    /// What takes cases in.
+    #[must_use]
+    pub fn intake(&self) -> &Arc<CaseIntake> {
+        &self.intake
     }
 
     /// The read models.

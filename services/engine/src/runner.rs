@@ -6,7 +6,7 @@ mod ask;
 mod beside;
 mod emergencies;
 mod error;
-mod hot;
+mod stream_cache;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub use self::aggregate::{Aggregate, Tags};
 pub use self::ask::{Answer, Ask};
 pub use self::emergencies::Emergencies;
 pub use self::error::{FieldProblem, RunError};
-use self::hot::{Folded, Hot};
+use self::stream_cache::{FoldedStream, StreamCache};
 use crate::time::Clock;
 
 /// How often a command is decided, at most, where somebody else is faster each time.
@@ -89,13 +89,13 @@ pub struct Runner {
     alone: bool,
     admission: Semaphore,
     turns: Semaphore,
-    tickets: Hot<Ticket>,
-    problems: Hot<Problem>,
-    notices: Hot<Notice>,
-    customers: Hot<Customer>,
-    office: Hot<Office>,
-    editions: Hot<Editions>,
-    declared: Hot<Emergency>,
+    tickets: StreamCache<Ticket>,
+    problems: StreamCache<Problem>,
+    notices: StreamCache<Notice>,
+    customers: StreamCache<Customer>,
+    office: StreamCache<Office>,
+    editions: StreamCache<Editions>,
+    declared: StreamCache<Emergency>,
     emergencies: Emergencies,
 }
 
@@ -142,13 +142,13 @@ impl Runner {
             alone: true,
             admission: permits(bounds.in_flight_max.saturating_add(bounds.queued_max)),
             turns: permits(bounds.in_flight_max),
-            tickets: Hot::new(bounds.hot_streams_max),
-            problems: Hot::new(bounds.hot_streams_max),
-            notices: Hot::new(bounds.hot_streams_max),
-            customers: Hot::new(bounds.hot_streams_max),
-            office: Hot::new(1),
-            editions: Hot::new(1),
-            declared: Hot::new(bounds.hot_streams_max),
+            tickets: StreamCache::new(bounds.hot_streams_max),
+            problems: StreamCache::new(bounds.hot_streams_max),
+            notices: StreamCache::new(bounds.hot_streams_max),
+            customers: StreamCache::new(bounds.hot_streams_max),
+            office: StreamCache::new(1),
+            editions: StreamCache::new(1),
+            declared: StreamCache::new(bounds.hot_streams_max),
             emergencies: Emergencies::default(),
         }
     }
@@ -221,7 +221,7 @@ impl Runner {
         Self: Holds<A>,
     {
         let _admitted = self.admission.try_acquire().map_err(|_| RunError::Overloaded)?;
-        let slot = self.hot().slot(id);
+        let slot = self.hot().of(&id);
         // Calls on one stream wait for each other here, and only then for a turn: a crowd at one ticket takes one.
         let mut slot = slot.lock().await;
         let _turn = self.turns.acquire().await.map_err(|_| RunError::Overloaded)?;
@@ -256,7 +256,7 @@ impl Runner {
     async fn attempt<A: Aggregate>(
         &self,
         id: Uuid,
-        slot: &mut Option<Folded<A>>,
+        slot: &mut Option<FoldedStream<A>>,
         ask: &Ask,
         make: &mut (impl FnMut(Option<&A>, Timestamp) -> Result<A::Command, RunError> + Send),
     ) -> Result<Tried, RunError> {
@@ -286,7 +286,7 @@ impl Runner {
     where
         Self: Holds<A>,
     {
-        let slot = self.hot().slot(id);
+        let slot = self.hot().of(&id);
         let mut slot = slot.lock().await;
         if slot.is_some() && !self.alone {
             self.catch_up(id, &mut slot).await?;
@@ -311,7 +311,7 @@ impl Runner {
     async fn fall_due<A: Aggregate>(
         &self,
         id: Uuid,
-        slot: &mut Option<Folded<A>>,
+        slot: &mut Option<FoldedStream<A>>,
         ask: &Ask,
     ) -> Result<(), RunError> {
         let Some(state) = slot.as_ref().and_then(|folded| folded.state.as_ref()) else { return Ok(()) };
@@ -335,7 +335,7 @@ impl Runner {
 
     fn decide<A: Aggregate>(
         &self,
-        folded: &Folded<A>,
+        folded: &FoldedStream<A>,
         ask: &Ask,
         make: &mut impl FnMut(Option<&A>, Timestamp) -> Result<A::Command, RunError>,
     ) -> Result<Decided<A::Event>, RunError> {
@@ -382,7 +382,7 @@ impl Runner {
     }
 
     /// The answer to a command that adds nothing.
-    async fn held<A: Aggregate>(&self, folded: &Folded<A>, revision: u64) -> Result<Answer, RunError> {
+    async fn held<A: Aggregate>(&self, folded: &FoldedStream<A>, revision: u64) -> Result<Answer, RunError> {
         let last = folded.state.as_ref().map(Aggregate::revision) == Some(revision);
         if let Some(position) = folded.position.filter(|_| last) {
             return Ok(Answer { revision, position });
@@ -400,11 +400,11 @@ impl Runner {
     async fn append<A: Aggregate>(
         &self,
         id: Uuid,
-        folded: Folded<A>,
+        folded: FoldedStream<A>,
         ask: &Ask,
         at: Timestamp,
         (events, policy_version): (Vec<A::Event>, &str),
-    ) -> Result<(Answer, Folded<A>), RunError> {
+    ) -> Result<(Answer, FoldedStream<A>), RunError> {
         let expected = Expected::after(folded.state.as_ref().map(Aggregate::revision));
         let mut state = folded.state;
         let mut stored = Vec::with_capacity(events.len());
@@ -444,17 +444,17 @@ impl Runner {
             state.written(&self.rules, &self.emergencies);
         }
         let answer = Answer { revision: last_revision, position };
-        Ok((answer, Folded { stream: Some(stream), state, position: Some(position) }))
+        Ok((answer, FoldedStream { stream: Some(stream), state, position: Some(position) }))
     }
 
     /// Folds a stream from the log.
-    async fn load<A: Aggregate>(&self, id: Uuid) -> Result<Folded<A>, RunError> {
-        let folded = Folded { stream: self.find::<A>(id).await?, state: None, position: None };
+    async fn load<A: Aggregate>(&self, id: Uuid) -> Result<FoldedStream<A>, RunError> {
+        let folded = FoldedStream { stream: self.find::<A>(id).await?, state: None, position: None };
         self.fold_on(folded).await
     }
 
     /// Folds what has come to a stream since.
-    async fn fold_on<A: Aggregate>(&self, mut folded: Folded<A>) -> Result<Folded<A>, RunError> {
+    async fn fold_on<A: Aggregate>(&self, mut folded: FoldedStream<A>) -> Result<FoldedStream<A>, RunError> {
         let Some(stream) = &folded.stream else { return Ok(folded) };
         let mut from = folded.state.as_ref().map_or(0, |state| state.revision() + 1);
         loop {
@@ -487,14 +487,14 @@ impl Runner {
 pub trait Holds<A: Aggregate> {
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "callers name the aggregate, never the cache")]
-    fn hot(&self) -> &Hot<A>;
+    fn hot(&self) -> &StreamCache<A>;
 }
 
 macro_rules! holds {
     ($($aggregate:ty => $field:ident),* $(,)?) => {$(
         impl Holds<$aggregate> for Runner {
             #[allow(private_interfaces, reason = "callers name the aggregate, never the cache")]
-            fn hot(&self) -> &Hot<$aggregate> {
+            fn hot(&self) -> &StreamCache<$aggregate> {
                 &self.$field
             }
         }

@@ -14,6 +14,9 @@ use parking_lot::Mutex;
 
 use crate::runner::Rules;
 
+/// How long a question waits for a position, where the caller's own deadline is not nearer.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How often the server says how far it is, while it is not ready yet.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -95,6 +98,15 @@ impl Views {
         self.tickets.wait_for(position, patience).await?;
         self.customers.wait_for(position, patience).await?;
         self.conformance.wait_for(position, patience).await
+    }
+
+    /// Waits until the lists of tickets and customers have taken in everything up to a position.
+    ///
+    /// # Errors
+    /// [`Stopped`], also when it takes longer than `patience`.
+    pub async fn lists_have(&self, position: Position, patience: Duration) -> Result<(), Stopped> {
+        self.tickets.wait_for(position, patience).await?;
+        self.customers.wait_for(position, patience).await
     }
 
     /// Waits until each has taken in the log as it is now. One that cannot go on has said so, and stops nobody.

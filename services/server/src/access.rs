@@ -193,7 +193,7 @@ impl Grant {
     /// # Errors
     /// INTERNAL when it did not: a service was mounted outside the layer, or its method is open.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Status> {
-        request.extensions().get().ok_or_else(|| Status::internal("the request carries no proven identity"))
+        request.extensions().get().ok_or_else(|| crate::grpc::fault("the request carries no proven identity"))
     }
 
     /// Refuses a caller who may reach its own unit only and asks for another's.

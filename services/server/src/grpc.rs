@@ -7,7 +7,6 @@ mod call;
 mod command;
 mod conformance;
 mod customer;
-mod customers;
 mod desk;
 mod dispatch;
 mod emergency;
@@ -29,7 +28,7 @@ mod rows;
 mod supervision;
 mod take_in;
 
-pub(crate) use self::error::{informed, later, refused};
+pub(crate) use self::error::{fault, informed, later, refused};
 
 pub use self::call::CallLayer;
 pub use self::command::Api;

@@ -134,7 +134,7 @@ async fn serve(config: &Config, engine: &Engine) -> Result<Serving, ServeError> 
     let addr =
         listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let health = HealthReporter::new();
-    let api = Api::new(Arc::clone(engine.runner()), engine.views(), engine.sealer().clone());
+    let api = Api::new(engine);
     let stream_server = StreamServer::new(Arc::clone(&streams));
     let serving =
         router::serve(config, api, verifier, stream_server, &health, listener, drain.clone()).await?;

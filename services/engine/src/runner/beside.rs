@@ -6,14 +6,14 @@ use uuid::Uuid;
 use super::Runner;
 use super::aggregate::Aggregate;
 use super::error::RunError;
-use super::hot::Folded;
+use super::stream_cache::FoldedStream;
 
 impl Runner {
     /// Brings what is folded up to what the log holds now. Answers whether the stream had gone on.
     pub(super) async fn catch_up<A: Aggregate>(
         &self,
         id: Uuid,
-        slot: &mut Option<Folded<A>>,
+        slot: &mut Option<FoldedStream<A>>,
     ) -> Result<bool, RunError> {
         // Taken out, so that a call that is dropped or fails here leaves nothing half folded.
         let (known, folded) = match slot.take() {

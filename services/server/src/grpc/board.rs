@@ -46,7 +46,7 @@ impl BoardService for Api {
             .transpose()
             .map_err(refused)?;
         let limit = page_size(asked.page_size, ITEMS_DEFAULT, ITEMS_MAX);
-        let (work, next) = self.tickets.worklist(unit.as_str(), after, limit).map_err(stopped)?;
+        let (work, next) = self.views.tickets.worklist(unit.as_str(), after, limit).map_err(stopped)?;
         Ok(Response::new(api::GetWorklistResponse {
             items: work.iter().map(item).collect(),
             next_page_token: next.map(|next| entry_token(query, next)).unwrap_or_default(),
@@ -59,7 +59,7 @@ impl BoardService for Api {
     ) -> Answered<api::GetCustodyBoardResponse> {
         self.wait_for(&request.get_ref().min_position).await?;
         let now = self.runner.clock().now();
-        let custody = self.tickets.custody(now).map_err(stopped)?;
+        let custody = self.views.tickets.custody(now).map_err(stopped)?;
         let holders = custody.into_iter().map(|(holder, has)| api::HolderView {
             holder,
             tickets: has.tickets,
@@ -76,7 +76,7 @@ impl BoardService for Api {
         let asked = request.into_inner();
         let customer = uuid("customer_id", &asked.customer_id).map(CustomerId).map_err(refused)?;
         self.wait_for(&asked.min_position).await?;
-        let rows = self.tickets.of_customer(customer).map_err(stopped)?;
+        let rows = self.views.tickets.of_customer(customer).map_err(stopped)?;
         let tickets: Vec<_> =
             rows.iter().enumerate().map(|(at, row)| of_customer(row, &rows[..at])).collect();
         let repeats =
@@ -92,7 +92,7 @@ impl BoardService for Api {
         let now = self.runner.clock().now();
         let ago =
             |days: i64| now.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
-        let board = self.tickets.chain_board(&AGES_DAYS.map(ago)).map_err(stopped)?;
+        let board = self.views.tickets.chain_board(&AGES_DAYS.map(ago)).map_err(stopped)?;
         let stages = board.into_iter().map(|((stage, kind), cell)| api::StageView {
             stage: stage.put(),
             kind: kind.put(),
@@ -109,7 +109,7 @@ impl BoardService for Api {
         request: Request<api::GetReconciliationRequest>,
     ) -> Answered<api::GetReconciliationResponse> {
         self.wait_for(&request.get_ref().min_position).await?;
-        let counts = self.tickets.counts().map_err(stopped)?;
+        let counts = self.views.tickets.counts().map_err(stopped)?;
         let adds_up = counts.add_up();
         let Counts { opened, reopened, closed, withdrawn, rejected, merged, open, rounds: _ } = counts;
         Ok(Response::new(api::GetReconciliationResponse {
@@ -129,7 +129,11 @@ impl BoardService for Api {
         _: Request<api::ListProjectionsRequest>,
     ) -> Answered<api::ListProjectionsResponse> {
         let head = self.runner.log().head().position;
-        let standings = [self.tickets.standing(), self.customers.standing(), self.conformance.standing()];
+        let standings = [
+            self.views.tickets.standing(),
+            self.views.customers.standing(),
+            self.views.conformance.standing(),
+        ];
         let head_at = head.map(Position::get);
         Ok(Response::new(api::ListProjectionsResponse {
             projections: standings.into_iter().map(|standing| projection(standing, head_at)).collect(),

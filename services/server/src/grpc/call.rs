@@ -1,21 +1,23 @@
 //! Two answers that the gRPC library gives under another code: a request that is no protobuf of its message, invalid UTF-8
 //! among it, is the caller's mistake (INVALID_ARGUMENT, not INTERNAL), and a deadline that passed is DEADLINE_EXCEEDED.
+//!
+//! The codec says what it could not decode, and why. What else is INTERNAL and no [`Fault`] of ours, the library says of a request
+//! that is not one whole message: it ended early, was compressed in a way that nobody agreed on, or there was none.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use duban_engine::runner::FieldProblem;
+use duban_proto::codec::MalformedMessage;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::error::bad_request;
-
-/// What the library's message begins with.
-const UNDECODABLE: &str = "failed to decode Protobuf message: ";
+use super::error::{Fault, bad_request};
 
 const TIMEOUT: &str = "grpc-timeout";
 
@@ -94,21 +96,19 @@ where
     }
 }
 
-/// What else tonic says of bytes that are no request.
-const NO_REQUEST: [&str; 3] =
-    ["Missing request message", "Unexpected EOF decoding stream", "protocol error: received message with"];
-
 fn renamed(status: &Status) -> Option<Status> {
-    let internal = status.code() == Code::Internal;
-    if internal && NO_REQUEST.iter().any(|said| status.message().starts_with(said)) {
-        let problem = "is not one whole message".to_owned();
-        return Some(bad_request(&[FieldProblem { field: "request".to_owned(), problem }]));
+    if status.code() != Code::Internal {
+        return None;
     }
-    let said = status.message().strip_prefix(UNDECODABLE).filter(|_| status.code() == Code::Internal)?;
-    // `Message.field: what is wrong`, the outermost message first.
-    let (path, problem) = said.split_once(": ").unwrap_or(("request", said));
-    let field = path.split_once('.').map_or(path, |(_, field)| field);
-    Some(bad_request(&[FieldProblem { field: field.to_owned(), problem: problem.to_owned() }]))
+    let source = status.source();
+    if let Some(MalformedMessage { field, problem }) = source.and_then(|source| source.downcast_ref()) {
+        return Some(bad_request(&[FieldProblem { field: field.clone(), problem: problem.clone() }]));
+    }
+    if source.is_some_and(|source| source.is::<Fault>()) {
+        return None;
+    }
+    let problem = "is not one whole message".to_owned();
+    Some(bad_request(&[FieldProblem { field: "request".to_owned(), problem }]))
 }
 
 /// `grpc-timeout`: up to eight digits and a unit.
@@ -129,7 +129,11 @@ fn timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use duban_proto::api::v1::TakeInRequest;
+    use prost::Message;
+
     use super::*;
+    use crate::grpc::error::fault;
 
     #[test]
     fn a_deadline_is_read_in_every_unit_and_comes_a_little_early() {
@@ -146,12 +150,24 @@ mod tests {
 
     #[test]
     fn a_request_that_cannot_be_read_names_its_field() {
-        let library = Status::internal(format!(
-            "{UNDECODABLE}TakeInRequest.description: invalid string value: data is not UTF-8 encoded"
-        ));
-        let status = renamed(&library).unwrap();
+        let mut request =
+            TakeInRequest { description: "xx".to_owned(), ..TakeInRequest::default() }.encode_to_vec();
+        let at = request.windows(2).position(|two| two == b"xx").unwrap();
+        request[at] = 0xff;
+        let undecodable = duban_proto::codec::decode::<TakeInRequest>(request.as_slice()).unwrap_err();
+        let status = renamed(&undecodable).unwrap();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().starts_with("description "), "{}", status.message());
-        assert!(renamed(&Status::internal("something else")).is_none());
+    }
+
+    #[test]
+    fn what_the_library_says_of_no_request_is_the_callers_and_a_fault_of_ours_is_not() {
+        let status = renamed(&Status::internal("Missing request message.")).unwrap();
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::InvalidArgument, "request is not one whole message")
+        );
+        assert!(renamed(&fault("the request carries no proven identity")).is_none());
+        assert!(renamed(&Status::unavailable("later")).is_none());
     }
 }

@@ -1,32 +1,26 @@
 //! What every command needs around it: ids, proven identity, fingerprint, trace; and the customer's key to seal with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use duban_aggregates::ids::{CommandId, TicketId, UnitId};
 use duban_aggregates::order::Order;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
+use duban_engine::Engine;
+use duban_engine::intake::CaseIntake;
 use duban_engine::runner::{Aggregate, Answer, Ask, Holds, RunError, Runner};
-use duban_engine::views::Views;
-use duban_log::Position;
-use duban_projections::{Conformance, Customers, Stopped, Tickets};
+use duban_engine::views::{PATIENCE, Views};
 use duban_proto::api::v1 as api;
 use duban_vault::seal::Sealer;
-use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::customers::Strangers;
-use super::error::{not_yours, refused, stopped};
+use super::error::{fault, not_yours, refused, stopped};
 use super::read::{Field, Texts, keep, none_wrong, position};
 use crate::access::{Grant, Scope};
 
 /// What a command's RPC answers.
 pub(crate) type Answered<T = api::CommandResponse> = Result<Response<T>, Status>;
-
-/// How long a read waits for a position, where the caller's own deadline is not nearer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longer trace contexts are somebody's mistake; they are stored in every event.
 const TRACE_BYTES_MAX: usize = 256;
@@ -35,19 +29,21 @@ const TRACE_BYTES_MAX: usize = 256;
 #[derive(Clone)]
 pub struct Api {
     pub(crate) runner: Arc<Runner>,
-    pub(crate) tickets: Arc<Tickets>,
-    pub(crate) customers: Arc<Customers>,
-    pub(crate) conformance: Arc<Conformance>,
+    pub(crate) intake: Arc<CaseIntake>,
+    pub(crate) views: Views,
     pub(crate) sealer: Sealer,
-    pub(crate) strangers: Arc<Strangers>,
 }
 
 impl Api {
-    /// The services over a runner, the read models, and the customers' keys.
+    /// The services of an engine.
     #[must_use]
-    pub fn new(runner: Arc<Runner>, views: &Views, sealer: Sealer) -> Self {
-        let Views { tickets, customers, conformance } = views.clone();
-        Self { runner, tickets, customers, conformance, sealer, strangers: Arc::default() }
+    pub fn new(engine: &Engine) -> Self {
+        Self {
+            runner: Arc::clone(engine.runner()),
+            intake: Arc::clone(engine.intake()),
+            views: engine.views().clone(),
+            sealer: engine.sealer().clone(),
+        }
     }
 }
 
@@ -158,7 +154,7 @@ impl Api {
         // Whoever repeats a command after looking again expects another revision, and asks for the same.
         let mut asked = body.clone();
         asked.expect_nothing();
-        asked.encode(&mut fingerprinted).map_err(|error| Status::internal(error.to_string()))?;
+        asked.encode(&mut fingerprinted).map_err(|error| fault(error.to_string()))?;
         let ask = Ask {
             command: CommandId(command),
             expected_revision: body.expected_revision(),
@@ -192,34 +188,6 @@ impl Api {
             Scope::OwnUnit | Scope::Any => Ok(()),
         };
         self.on(request, own, make).await
-    }
-
-    /// Runs a command on a ticket that rests on what the ticket is, and brings no texts.
-    pub(crate) async fn on_known_ticket<R: Asks, C: Into<ticket::Command>>(
-        &self,
-        request: Request<R>,
-        make: impl Fn(&Ticket) -> Result<C, RunError> + Send + Sync,
-    ) -> Answered {
-        let Asked { id, ask, .. } = self.asked(request, false)?;
-        let answer = self.runner.ticket(TicketId(id), &ask, make).await.map_err(refused)?;
-        Ok(Response::new(ticket_answer(id, answer)))
-    }
-
-    /// The turn of a ticket's customer; none where there is no such ticket.
-    pub(crate) async fn turn_of(&self, ticket: TicketId) -> Result<Option<OwnedMutexGuard<()>>, Status> {
-        let customer = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.intake.person());
-        match self.runner.view(ticket.0, customer).await.map_err(refused)? {
-            Some(customer) => Ok(Some(self.strangers.turn(customer).await)),
-            None => Ok(None),
-        }
-    }
-
-    /// Waits until the list of tickets has taken in everything that is in the log now.
-    pub(crate) async fn caught_up(&self) -> Result<(), Status> {
-        match self.runner.log().head().position {
-            Some(head) => self.taken_in(head).await.map_err(stopped),
-            None => Ok(()),
-        }
     }
 
     /// Refuses a reference to a stream that is not there.
@@ -268,20 +236,9 @@ impl Api {
     /// Waits until the read models have taken in what the caller has seen.
     pub(crate) async fn wait_for(&self, min_position: &str) -> Result<(), Status> {
         match position("min_position", min_position).map_err(refused)? {
-            Some(position) => self.taken_in(position).await.map_err(stopped),
+            Some(position) => self.views.lists_have(position, PATIENCE).await.map_err(stopped),
             None => Ok(()),
         }
-    }
-
-    /// Waits until the read models have taken in what was just written.
-    pub(crate) async fn settle(&self, position: Position) {
-        // Whoever reads with `min_position` waits for himself and is told.
-        let _ = self.taken_in(position).await;
-    }
-
-    async fn taken_in(&self, position: Position) -> Result<(), Stopped> {
-        self.tickets.wait_for(position, PATIENCE).await?;
-        self.customers.wait_for(position, PATIENCE).await
     }
 }
 

@@ -2,13 +2,14 @@
 
 use duban_aggregates::chain::Stage;
 use duban_engine::runner::RunError;
+use duban_engine::views::PATIENCE;
 use duban_history::conformance::{deviating_history, patterns_answer};
 use duban_projections::conformance::{How, Wanted};
 use duban_proto::api::v1 as api;
 use prost::Message;
 use uuid::Uuid;
 
-use super::command::{Api, PATIENCE};
+use super::command::Api;
 use super::error::{refused, stopped};
 use super::page::{At, digest, page_size, read_token, token};
 use super::read::{Field, plain, position, read};
@@ -29,7 +30,7 @@ impl Api {
     ) -> Result<api::GetConformanceResponse, Status> {
         let origin = text("origin", asked.origin.as_deref()).map_err(refused)?;
         self.checked(&asked.min_position).await?;
-        let patterns = self.conformance.patterns(origin.as_deref()).map_err(stopped)?;
+        let patterns = self.views.conformance.patterns(origin.as_deref()).map_err(stopped)?;
         Ok(patterns_answer(patterns))
     }
 
@@ -52,7 +53,7 @@ impl Api {
             page_token => Some(read_token(page_token, query).map_err(refused)?.id),
         };
         let limit = page_size(asked.page_size, HISTORIES_DEFAULT, HISTORIES_MAX);
-        let (histories, next) = self.conformance.deviating(&wanted, after, limit).map_err(stopped)?;
+        let (histories, next) = self.views.conformance.deviating(&wanted, after, limit).map_err(stopped)?;
         let next = next.map(|id| token(query, At { number: 0, id, part: 0 }));
         Ok(api::ListDeviationsResponse {
             histories: histories.iter().map(deviating_history).collect(),
@@ -63,7 +64,7 @@ impl Api {
     /// Waits until the read model has taken in what the caller has seen. Others need not wait for this one.
     async fn checked(&self, min_position: &str) -> Result<(), Status> {
         match position("min_position", min_position).map_err(refused)? {
-            Some(position) => self.conformance.wait_for(position, PATIENCE).await.map_err(stopped),
+            Some(position) => self.views.conformance.wait_for(position, PATIENCE).await.map_err(stopped),
             None => Ok(()),
         }
     }

@@ -1,16 +1,14 @@
 //! The desk 受理.
 
-use duban_aggregates::chain::MergeEvidence;
 use duban_aggregates::ids::{AppointmentNo, EventId, NoticeId, ProblemId, RequestNo, TicketId};
 use duban_aggregates::problem::Problem;
-use duban_aggregates::ticket::Ticket;
 use duban_aggregates::{chain, clock, contact, fault, install, intake};
 use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::desk_service_server::DeskService;
-use tonic::Request;
+use tonic::{Request, Response};
 
-use super::command::{Answered, Api, uuid};
+use super::command::{Answered, Api, Asked, ticket_answer, uuid};
 use super::error::refused;
 use super::read::{Field, Texts, moment, plain, read, required_moment, take};
 
@@ -156,25 +154,16 @@ impl DeskService for Api {
     }
 
     async fn merge(&self, request: Request<api::MergeRequest>) -> Answered {
-        let into = uuid("into", &request.get_ref().into).map(TicketId).map_err(refused)?;
-        // Tickets that merge have one customer: in their turn two of them never take each other over.
-        let _turn = self.turn_of(into).await?;
-        let target = self
-            .runner
-            .view(into.0, |target: Option<&Ticket>| target.map(Matter::of))
-            .await
-            .map_err(refused)?;
-        self.on_known_ticket(request, |ticket| {
-            let evidence = evidence(&Matter::of(ticket), into, target.as_ref());
-            Ok(chain::Command::Merge { into, evidence })
-        })
-        .await
+        let Asked { id, ask, body, .. } = self.asked(request, false)?;
+        let into = uuid("into", &body.into).map(TicketId).map_err(refused)?;
+        let answer = self.intake.merge(TicketId(id), &ask, into).await.map_err(refused)?;
+        Ok(Response::new(ticket_answer(id, answer)))
     }
 
     async fn reopen(&self, request: Request<api::ReopenRequest>) -> Answered {
         // No key is erased while its customer's case comes back.
         let ticket = uuid("ticket_id", &request.get_ref().ticket_id).map(TicketId).map_err(refused)?;
-        let _turn = self.turn_of(ticket).await?;
+        let _turn = self.intake.turn_of(ticket).await.map_err(refused)?;
         self.on_ticket(request, |texts, asked| {
             read! {
                 because: take("because", asked.because);
@@ -209,32 +198,6 @@ impl DeskService for Api {
         let notice = uuid("notice", &request.get_ref().notice).map_err(refused)?;
         self.must_exist::<duban_aggregates::notice::Notice>("notice", notice).await?;
         self.on_ticket(request, |_, _| Ok(intake::Command::LinkNotice { notice: NoticeId(notice) })).await
-    }
-}
-
-/// What a merge compares.
-struct Matter {
-    ticket: TicketId,
-    open: bool,
-    customer: Option<duban_aggregates::ids::CustomerId>,
-    service: Option<[u8; 16]>,
-}
-
-impl Matter {
-    fn of(ticket: &Ticket) -> Self {
-        let customer = ticket.intake.customer.as_ref().map(|customer| customer.id);
-        let service = ticket.intake.service.as_ref().map(|service| service.number_hash);
-        Self { ticket: ticket.id(), open: ticket.is_open(), customer, service }
-    }
-}
-
-/// What is known of the ticket that is to take over; nothing speaks for one that does not exist, or for itself.
-fn evidence(of: &Matter, into: TicketId, target: Option<&Matter>) -> MergeEvidence {
-    let another = target.filter(|_| of.ticket != into);
-    MergeEvidence {
-        open: another.is_some_and(|target| target.open),
-        same_customer: another.is_some_and(|target| of.customer.is_some() && target.customer == of.customer),
-        same_service: another.is_some_and(|target| of.service.is_some() && target.service == of.service),
     }
 }
 

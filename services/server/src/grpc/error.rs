@@ -151,6 +151,18 @@ pub(crate) fn stopped(stopped: Stopped) -> Status {
     }
 }
 
+/// Something that no caller can cause is wrong with this server: the source of its status.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is at fault")]
+pub(crate) struct Fault;
+
+/// INTERNAL: see [`Fault`].
+pub(crate) fn fault(message: impl Into<String>) -> Status {
+    let mut status = Status::internal(message);
+    status.set_source(std::sync::Arc::new(Fault));
+    status
+}
+
 /// A stream that is not there.
 pub(crate) fn unknown(reason: &'static str, message: &str) -> Status {
     informed(Code::NotFound, message.to_owned(), reason, None)

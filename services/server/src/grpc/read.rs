@@ -110,6 +110,11 @@ pub(crate) fn plain(name: &str, text: &str, bytes_max: usize) -> Field<String> {
     Ok(text.to_owned())
 }
 
+/// A text in the clear that must be there.
+pub(crate) fn required<'f>(name: &str, text: &'f str) -> Field<&'f str> {
+    if text.trim().is_empty() { Err(RunError::field(name, "is required")) } else { Ok(text) }
+}
+
 /// A required message.
 pub(crate) fn given<'f, T>(name: &str, from: &'f Option<T>) -> Field<&'f T> {
     from.as_ref().ok_or_else(|| RunError::field(name, "is required"))
@@ -126,19 +131,19 @@ pub(crate) fn unit(name: &str, from: &str) -> Field<UnitId> {
 /// Reads texts, sealing each under the customer's key.
 pub(crate) struct Texts<'s> {
     /// None where texts are only looked at.
-    key: Option<&'s Result<CustomerSealer, KeysError>>,
+    key: Option<Result<&'s CustomerSealer, &'s KeysError>>,
 }
 
 impl<'s> Texts<'s> {
     /// A key that cannot be had, above all an erased one, is in the way of the first text only: what comes without texts,
     /// such as money being paid out or a verdict becoming final, goes on after an erasure.
     pub(crate) fn new(key: &'s Result<CustomerSealer, KeysError>) -> Self {
-        Self { key: Some(key) }
+        Self { key: Some(key.as_ref()) }
     }
 
-    /// Looks at texts before there is a key for them; what it answers in their place opens nowhere and is not to be kept.
-    pub(crate) fn looked_at() -> Self {
-        Self { key: None }
+    /// Without a key, texts are only looked at; what it answers in their place opens nowhere and is not to be kept.
+    pub(crate) fn of(key: Option<&'s CustomerSealer>) -> Self {
+        Self { key: key.map(Ok) }
     }
 
     /// A text that must be there.

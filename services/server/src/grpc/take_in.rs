@@ -3,13 +3,12 @@
 use duban_aggregates::NAME_BYTES_MAX;
 use duban_aggregates::ids::{CustomerId, EmployeeId, RequestNo, TicketId, UnitId};
 use duban_aggregates::intake::{
-    self, Area, Customer, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
+    Area, Customer, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
 };
-use duban_aggregates::state::End;
-use duban_aggregates::ticket::{self, Ticket};
+use duban_engine::intake::{Matter, NamedCustomer, NamedReporter, Person};
 use duban_engine::runner::{Ask, RunError};
 use duban_proto::api::v1 as api;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tonic::{Request, Response};
 
 use super::command::{Answered, Api, Asked, ticket_answer, uuid};
@@ -19,96 +18,16 @@ use super::read::{Field, Texts, given, moment, plain, read, take};
 impl Api {
     pub(super) async fn begin_ticket(&self, request: Request<api::TakeInRequest>) -> Answered {
         let Asked { id, ask, body, .. } = self.asked(request, true)?;
-        // A request that cannot be read makes no person and no key.
-        let (nobody, now) = (CustomerId::NOBODY, self.runner.clock().now());
-        let looked_at = Texts::looked_at();
-        self.intake(TicketId(id), (nobody, &looked_at), (nobody, &looked_at), now, &ask, &body)
-            .map_err(refused)?;
-        let reporter = self.reporter(&body, &ask).map_err(refused)?;
-        let customer = self.customer(&body).map_err(refused)?;
-        let missing = || refused(RunError::field("customer", "is required"));
-        let person = customer.or(reporter).ok_or_else(missing)?;
-        let _turn = self.strangers.turn(person).await;
-        let twins = match customer {
-            Some(customer) => self.twins(customer, &body).await.map_err(refused)?,
-            None => Twins::default(),
+        let matter = matter(&body).map_err(refused)?;
+        let draft = |person: Person<'_>, reporter: Person<'_>, now: Timestamp| {
+            let (texts, their_texts) = (Texts::of(person.sealer), Texts::of(reporter.sealer));
+            self.draft(TicketId(id), (person.id, &texts), (reporter.id, &their_texts), now, &ask, &body)
         };
-        // Before the event: what is sealed lives as long as the key does.
-        let key = Ok(self.sealer.customer(person).await.map_err(RunError::from).map_err(refused)?);
-        let texts = Texts::new(&key);
-        let theirs = reporter.unwrap_or(person);
-        let their_key = Ok(self.sealer.customer(theirs).await.map_err(RunError::from).map_err(refused)?);
-        let their_texts = Texts::new(&their_key);
-        let made = |_: Option<&Ticket>, now| {
-            let (of_case, of_reporter) = ((person, &texts), (theirs, &their_texts));
-            let intake = Box::new(self.intake(TicketId(id), of_case, of_reporter, now, &ask, &body)?);
-            let Twins { open: open_twin, reopenable: reopenable_twin } = twins;
-            Ok(ticket::Command::Intake(intake::Command::TakeIn { intake, open_twin, reopenable_twin }))
-        };
-        let answer = self.runner.run(id, &ask, made).await.map_err(refused)?;
-        // The next call of this customer, who waits for his turn, finds this ticket.
-        self.settle(answer.position).await;
+        let answer = self.intake.take_in(TicketId(id), &ask, matter, draft).await.map_err(refused)?;
         Ok(Response::new(ticket_answer(id, answer)))
     }
 
-    /// The reporter by phone; one who cannot be named gets an id that a repeat of the command finds again.
-    fn reporter(&self, body: &api::TakeInRequest, ask: &Ask) -> Field<Option<CustomerId>> {
-        let Some(reporter) = &body.reporter else { return Ok(None) };
-        match reporter.phone.as_deref().filter(|phone| !phone.trim().is_empty()) {
-            Some(phone) => {
-                let phone = self.sealer.keys().phone_hash(phone);
-                self.strangers.find_or_make(phone, &self.customers, None).map(Some)
-            }
-            None => {
-                let secret = self.sealer.keys().fingerprint(ask.command.0.as_bytes());
-                Ok(Some(CustomerId(uuid::Builder::from_random_bytes(secret).into_uuid())))
-            }
-        }
-    }
-
-    /// The customer by id where the desk knows it, else by phone. A phone has one customer.
-    fn customer(&self, body: &api::TakeInRequest) -> Field<Option<CustomerId>> {
-        let Some(customer) = &body.customer else { return Ok(None) };
-        let phone = self.sealer.keys().phone_hash(&customer.phone);
-        let Some(id) = &customer.customer_id else {
-            return self.strangers.find_or_make(phone, &self.customers, None).map(Some);
-        };
-        let id = uuid("customer.customer_id", id).map(CustomerId)?;
-        match self.strangers.find(&phone, &self.customers)? {
-            Some(other) if other != id => {
-                Err(RunError::field("customer.customer_id", "is not the customer with this phone"))
-            }
-            Some(_) | None => Ok(Some(id)),
-        }
-    }
-
-    /// Tickets of the same customer, service and category: one that is open, one that ought to be reopened. The read model
-    /// names them, the tickets themselves say how they stand.
-    async fn twins(&self, customer: CustomerId, body: &api::TakeInRequest) -> Result<Twins, RunError> {
-        let number = body.service.as_ref().map_or("", |service| service.number.as_str());
-        let number_hash = self.sealer.keys().phone_hash(number);
-        let since = self.reopenable_since();
-        let mut twins = Twins::default();
-        for row in self.tickets.same_matter(customer, number_hash, &body.category)? {
-            let see = |ticket: Option<&Ticket>| ticket.map(|ticket| ticket.ended.clone());
-            match self.runner.view(row.ticket.0, see).await? {
-                Some(None) => twins.open = Some(row.ticket),
-                Some(Some(ended)) if ended.at >= since && !matches!(ended.how, End::Merged(_)) => {
-                    twins.reopenable = Some(row.ticket);
-                }
-                Some(Some(_)) | None => {}
-            }
-        }
-        Ok(twins)
-    }
-
-    fn reopenable_since(&self) -> Timestamp {
-        let days = i64::from(self.runner.rules().policy.constants.reopen_days);
-        let now = self.runner.clock().now();
-        now.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN)
-    }
-
-    fn intake(
+    fn draft(
         &self,
         ticket: TicketId,
         (person, texts): (CustomerId, &Texts<'_>),
@@ -214,10 +133,18 @@ impl Api {
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Twins {
-    open: Option<TicketId>,
-    reopenable: Option<TicketId>,
+/// Whose case it is, and what it is about.
+fn matter(body: &api::TakeInRequest) -> Field<Matter<'_>> {
+    let customer = body.customer.as_ref().map(|named| {
+        let id = named.customer_id.as_deref().map(|id| uuid("customer.customer_id", id).map(CustomerId));
+        Ok::<_, RunError>(NamedCustomer { id: id.transpose()?, phone: &named.phone })
+    });
+    Ok(Matter {
+        customer: customer.transpose()?,
+        reporter: body.reporter.as_ref().map(|named| NamedReporter { phone: named.phone.as_deref() }),
+        service_number: body.service.as_ref().map_or("", |service| &service.number),
+        category: &body.category,
+    })
 }
 
 /// 首问责任人: the caller, where the desk names nobody else.

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 use duban_engine::runner::RunError;
 use duban_proto::api::v1::{SubscribeRequest, subscribe_request::From};
 use futures::Stream;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use prost::Message;
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{NamedService, ServerStreamingService};
@@ -172,8 +171,6 @@ impl Decoder for Encoded {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<SubscribeRequest>, Status> {
-        let bytes = buffer.copy_to_bytes(buffer.remaining());
-        let malformed = |error: prost::DecodeError| Status::invalid_argument(error.to_string());
-        SubscribeRequest::decode(bytes).map(Some).map_err(malformed)
+        duban_proto::codec::decode(buffer).map(Some)
     }
 }

@@ -49,9 +49,12 @@ impl Api {
         };
         let query = Query { after, limit, order, ..wanted.query() };
         let wants = |row: &Row| wanted.wants(row);
-        let listed = self.tickets.list(&query, &wants).map_err(stopped)?;
-        let total =
-            asked.with_total.then(|| self.tickets.count(&query, &wants)).transpose().map_err(stopped)?;
+        let listed = self.views.tickets.list(&query, &wants).map_err(stopped)?;
+        let total = asked
+            .with_total
+            .then(|| self.views.tickets.count(&query, &wants))
+            .transpose()
+            .map_err(stopped)?;
         Ok(api::ListTicketsResponse {
             tickets: listed.rows.iter().map(ticket_summary).collect(),
             next_page_token: listed.next.map(|place| tickets_token(digest, place)).unwrap_or_default(),
@@ -63,11 +66,11 @@ impl Api {
     fn wanted(&self, filter: &api::TicketFilter, now: Timestamp) -> Result<Option<Wanted>, Status> {
         let mut wanted = Wanted::read(filter, now).map_err(refused)?;
         if let Some(number) = &filter.outside_number {
-            wanted.outside = Some(self.tickets.with_outside_number(number).map_err(stopped)?);
+            wanted.outside = Some(self.views.tickets.with_outside_number(number).map_err(stopped)?);
         }
         let Some(phone) = &filter.phone else { return Ok(Some(wanted)) };
         let phone_hash = self.sealer.keys().phone_hash(phone);
-        match self.customers.by_phone(&phone_hash).map_err(stopped)? {
+        match self.views.customers.by_phone(&phone_hash).map_err(stopped)? {
             Some(customer) if wanted.customer.is_none_or(|asked| asked == customer) => {
                 wanted.customer = Some(customer);
                 Ok(Some(wanted))
