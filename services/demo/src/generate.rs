@@ -45,6 +45,9 @@ pub enum GenerateError {
     /// The customers' keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// What drives the log's appends.
+    #[error("the system gives no runtime")]
+    Runtime(#[from] std::io::Error),
 }
 
 /// What was written.
@@ -58,11 +61,15 @@ pub struct Generated {
     pub bytes: u64,
 }
 
-/// Writes so many tickets of a seed, and closes the log; `progress` is told how many were told, of how many.
+/// Writes so many tickets of a seed, and closes the log; `progress` is told how many were told, of how many. Blocks, as making
+/// customers' keys does.
 ///
 /// # Errors
 /// [`GenerateError`].
-pub async fn generate(
+///
+/// # Panics
+/// When called on an async runtime's thread.
+pub fn generate(
     log: &SegmentedLog,
     sealer: &Sealer,
     tickets: u64,
@@ -70,6 +77,7 @@ pub async fn generate(
     progress: &dyn Fn(u64, u64),
 ) -> Result<Generated, GenerateError> {
     let policy = Policy::cn_national();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut lanes = lanes(tickets, seed);
     let mut generated = Generated { tickets, ..Generated::default() };
     // What is told and not yet written, by moment and then by lane and place, so that a seed has one order.
@@ -78,16 +86,16 @@ pub async fn generate(
     while lanes.iter().any(|lane| lane.left > 0) {
         let told = tell(&mut lanes, sealer, &policy)?;
         if first {
-            check_unused(log, &told, seed).await?;
+            runtime.block_on(check_unused(log, &told, seed))?;
             first = false;
         }
         waiting.extend(told.into_iter().flatten().map(Reverse));
         progress(tickets - lanes.iter().map(|lane| lane.left).sum::<u64>(), tickets);
         // No lane tells anything earlier than where it stands.
         let until = lanes.iter().filter(|lane| lane.left > 0).map(|lane| lane.reached).min();
-        append_in_order(log, due(&mut waiting, until, &mut generated)).await?;
+        runtime.block_on(append_in_order(log, due(&mut waiting, until, &mut generated)))?;
     }
-    log.close().await?;
+    runtime.block_on(log.close())?;
     Ok(generated)
 }
 
@@ -251,10 +259,10 @@ mod tests {
             self.0.path().join("log")
         }
 
-        async fn generate(&self, tickets: u64, seed: u64) -> Result<Generated, GenerateError> {
+        fn generate(&self, tickets: u64, seed: u64) -> Result<Generated, GenerateError> {
             let log = SegmentedLog::open(&self.log(), Options::default()).unwrap();
             let keys = KeyStore::open(self.0.path(), None).unwrap();
-            generate(&log, &Sealer::new(Arc::new(keys)), tickets, seed, &|_, _| {}).await
+            generate(&log, &Sealer::new(Arc::new(keys)), tickets, seed, &|_, _| {})
         }
 
         #[track_caller]
@@ -269,11 +277,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_same_seed_gives_the_same_events_in_one_order_that_follows_time() {
+    #[test]
+    fn the_same_seed_gives_the_same_events_in_one_order_that_follows_time() {
         let (one, two) = (Place::new(), Place::new());
-        let generated = one.generate(40, 7).await.unwrap();
-        assert_eq!(generated, two.generate(40, 7).await.unwrap());
+        let generated = one.generate(40, 7).unwrap();
+        assert_eq!(generated, two.generate(40, 7).unwrap());
         let (one, two) = (one.events(), two.events());
         assert_eq!(one, two);
         assert_eq!(one.len() as u64, generated.events);
@@ -282,14 +290,14 @@ mod tests {
         assert_eq!(streams.len(), 40);
     }
 
-    #[tokio::test]
-    async fn another_seed_gives_other_tickets_and_the_same_seed_twice_is_refused() {
+    #[test]
+    fn another_seed_gives_other_tickets_and_the_same_seed_twice_is_refused() {
         let (one, two) = (Place::new(), Place::new());
-        one.generate(20, 1).await.unwrap();
-        two.generate(20, 2).await.unwrap();
+        one.generate(20, 1).unwrap();
+        two.generate(20, 2).unwrap();
         let ids = |place: &Place| place.events().into_iter().map(|(id, ..)| id).collect::<BTreeSet<_>>();
         assert!(ids(&one).is_disjoint(&ids(&two)));
-        let error = one.generate(20, 1).await.unwrap_err();
+        let error = one.generate(20, 1).unwrap_err();
         assert!(matches!(error, GenerateError::SeedUsed(1)), "{error:?}");
     }
 }

@@ -4,7 +4,6 @@ use duban_demo::generate::{GenerateError, generate};
 use duban_engine::data_directory::WritableDirectory;
 
 use crate::args::{Data, Master, Output};
-use crate::data;
 use crate::failure::{Done, Failure};
 use crate::output::{self, Progress, count, rate};
 
@@ -32,12 +31,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Done, Failure> {
         WritableDirectory::open(&args.data.data, args.master.master_key.as_deref())?;
     let progress = Progress::new("generate", "tickets", args.tickets);
     let showing = |done, total| progress.set(done, total);
-    let generated = data::runtime()?.block_on(generate(&log, &sealer, args.tickets, args.seed, &showing));
-    let generated = generated.map_err(|error| match error {
-        GenerateError::SeedUsed(_) => Failure::misuse(error),
-        GenerateError::Log(error) => error.into(),
-        GenerateError::Keys(_) => Failure::broken(error),
-    })?;
+    let generated =
+        generate(&log, &sealer, args.tickets, args.seed, &showing).map_err(|error| match error {
+            GenerateError::SeedUsed(_) => Failure::misuse(error),
+            GenerateError::Log(error) => error.into(),
+            GenerateError::Keys(_) | GenerateError::Runtime(_) => Failure::broken(error),
+        })?;
     let took = progress.elapsed();
     drop(progress);
     match output {
