@@ -118,7 +118,7 @@ fn events(reader: &Reader, stream: &StreamName) -> Vec<Recorded> {
     loop {
         let from = events.len() as u64;
         let page = reader.read_stream(stream, from, Direction::Forward, PAGE).expect("the log is whole");
-        let more = page.len() == PAGE;
+        let more = !duban_log::ends_stream(&page, PAGE);
         events.extend(page);
         if !more {
             return events;

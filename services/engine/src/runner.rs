@@ -465,7 +465,7 @@ impl Runner {
             for recorded in &page {
                 folded.state = fold(folded.state, recorded)?;
             }
-            if page.len() < READ_EVENTS {
+            if duban_log::ends_stream(&page, READ_EVENTS) {
                 return Ok(folded);
             }
         }

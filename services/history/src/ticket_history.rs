@@ -152,7 +152,7 @@ pub(crate) fn ticket_events(
         let mut events = Vec::new();
         loop {
             let page = reader.read_stream(&stream, events.len() as u64, Direction::Forward, PAGE)?;
-            let more = page.len() == PAGE;
+            let more = !duban_log::ends_stream(&page, PAGE);
             events.extend(page);
             if !more {
                 break;

@@ -178,7 +178,9 @@ pub(super) fn dry_run(
     let (mut done, total) = (0, table.rows.len() as u64);
     for case in &cases {
         let there = match &log {
-            Some(log) => log.read_stream(&stream(case.history)?, 0, Direction::Forward, usize::MAX)?,
+            Some(log) => whole(&stream(case.history)?, |name, from| {
+                log.read_stream(name, from, Direction::Forward, usize::MAX)
+            })?,
             None => Vec::new(),
         };
         let planned = plan(case, &there, now, rules, &|_| [0; 16])?;
@@ -213,8 +215,9 @@ pub(super) fn write_histories(
         let mut fresh = Vec::with_capacity(batch.len());
         for case in batch {
             let stream = stream(case.history)?;
-            let there = writer.log.read_stream(&stream, 0, Direction::Forward, usize::MAX);
-            let there = runtime.block_on(there)?;
+            let there = whole(&stream, |name, from| {
+                runtime.block_on(writer.log.read_stream(name, from, Direction::Forward, usize::MAX))
+            })?;
             let planned = plan(case, &there, clock.now(), rules, &fingerprint)?;
             count(&mut tally, &planned);
             fresh.extend(appends(case, planned)?);
@@ -225,6 +228,22 @@ pub(super) fn write_histories(
     }
     runtime.block_on(writer.log.close())?;
     Ok(tally.done(table.bad))
+}
+
+/// A whole stream, however much it holds.
+fn whole(
+    stream: &StreamName,
+    read: impl Fn(&StreamName, u64) -> Result<Vec<Recorded>, duban_log::Error>,
+) -> Result<Vec<Recorded>, duban_log::Error> {
+    let mut events: Vec<Recorded> = Vec::new();
+    loop {
+        let answer = read(stream, events.len() as u64)?;
+        let ended = duban_log::ends_stream(&answer, usize::MAX);
+        events.extend(answer);
+        if ended {
+            return Ok(events);
+        }
+    }
 }
 
 fn begun(table: &StepRows, histories: usize) -> Tally {

@@ -2,7 +2,8 @@ use async_trait::async_trait;
 
 use crate::tree::Hash;
 use crate::{
-    Appended, Direction, Error, Expected, Filter, Head, NewEvent, Page, Position, Recorded, StreamName,
+    Appended, Direction, Error, Expected, Filter, Head, NewEvent, Page, Position, READ_BYTES_MAX, Recorded,
+    StreamName,
 };
 
 /// An append-only log of events in streams, with one order over all of them.
@@ -26,6 +27,8 @@ pub trait EventLog: Send + Sync {
 
     /// Reads up to `limit` events of a stream from `from_revision` on, which is included. Backward, a revision beyond the last one
     /// (`u64::MAX`) means the last one. A stream that does not exist is empty.
+    ///
+    /// An answer holds about [`crate::READ_BYTES_MAX`] at most, so it may be shorter than `limit` before the end: [`ends_stream`] tells.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Io`].
@@ -84,6 +87,13 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// None in the engines here; a remote engine may fail to say good-bye.
     async fn close(&self) -> Result<(), Error>;
+}
+
+/// Whether an answer of [`EventLog::read_stream`] to a read of so many events is the end of the stream (or, backward, its beginning):
+/// whether it is shorter for no other reason. Where it is not, go on after its last event.
+#[must_use]
+pub fn ends_stream(answer: &[Recorded], limit: usize) -> bool {
+    answer.len() < limit && answer.iter().map(Recorded::weight).sum::<usize>() < READ_BYTES_MAX
 }
 
 /// What a subscription brings.

@@ -26,6 +26,10 @@ pub const PAYLOAD_BYTES_MAX: usize = 768 * 1024;
 /// Largest append, all its events together as stored, in bytes.
 pub const APPEND_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of events after which the answer to a read of a stream ends, whatever was asked for; a single event may be larger than what is
+/// left of them.
+pub const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// The name of a stream: 1 to 128 bytes of printable ASCII without spaces, such as `complaint-<uuid>` or `office`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamName(Arc<str>);

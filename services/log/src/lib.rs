@@ -27,13 +27,13 @@ pub mod tree;
 mod verify;
 mod witness;
 
-pub use api::{Delivery, EventLog, Feed, Subscription};
+pub use api::{Delivery, EventLog, Feed, Subscription, ends_stream};
 pub use bulk::{BulkAppend, append_in_order, last_recorded_at};
 pub use error::{Damage, Error};
 pub use event::{
     APPEND_BYTES_MAX, Appended, Direction, Expected, Head, KIND_BYTES_MAX, METADATA_BYTES_MAX, NewEvent,
-    PAYLOAD_BYTES_MAX, Page, Position, Recorded, STREAM_NAME_BYTES_MAX, StreamName, TAG_KEY_BYTES_MAX,
-    TAG_VALUE_BYTES_MAX, TAGS_MAX,
+    PAYLOAD_BYTES_MAX, Page, Position, READ_BYTES_MAX, Recorded, STREAM_NAME_BYTES_MAX, StreamName,
+    TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
 };
 pub use filter::Filter;
 pub use header::{View, leaf_hash};

@@ -10,7 +10,7 @@ use crate::hub::{Bounds, Hub, Run, Source};
 use crate::tree::{self, Frontier, Hash};
 use crate::{
     APPEND_BYTES_MAX, Appended, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position,
-    Recorded, StreamName, Subscription, header,
+    READ_BYTES_MAX, Recorded, StreamName, Subscription, header,
 };
 
 #[derive(Default)]
@@ -152,14 +152,24 @@ impl EventLog for MemoryLog {
         let inner = self.shared.0.read();
         let Some(places) = inner.streams.get(stream) else { return Ok(Vec::new()) };
         let from = usize::try_from(from_revision).unwrap_or(usize::MAX);
-        let pick = |&at: &usize| inner.events[at].clone();
+        let mut bytes = 0;
+        let room = |event: &&Recorded| {
+            let room = bytes < READ_BYTES_MAX;
+            bytes += event.weight();
+            room
+        };
+        let pick = |&at: &usize| &inner.events[at];
         Ok(match direction {
-            Direction::Forward => places.iter().skip(from).take(limit).map(pick).collect(),
+            Direction::Forward => {
+                places.iter().skip(from).take(limit).map(pick).take_while(room).cloned().collect()
+            }
             Direction::Backward => places[..places.len().min(from.saturating_add(1))]
                 .iter()
                 .rev()
                 .take(limit)
                 .map(pick)
+                .take_while(room)
+                .cloned()
                 .collect(),
         })
     }

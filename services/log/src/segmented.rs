@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) mod format;
 mod index_file;
@@ -30,6 +30,7 @@ use self::store::{LastSegment, Store};
 use self::writer::{Current, Request, Writer};
 use crate::disk::{Access, Disk, RealDisk};
 use crate::hub::{Bounds, Hub};
+use crate::memory::check_append;
 use crate::tree::{Frontier, Hash};
 use crate::{
     APPEND_BYTES_MAX, Appended, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position,
@@ -53,6 +54,8 @@ pub struct Options {
     pub group_bytes_max: usize,
     /// Appends that may wait for the writer; further ones wait to be queued.
     pub queue_max: usize,
+    /// Bytes that these may have together, as they are stored; further ones wait to be queued, and are not encoded before.
+    pub queue_bytes_max: usize,
     /// Events kept in memory for subscribers that follow the log.
     pub live_events_max: usize,
     /// Called when writing or syncing reserved space fails: what is durable is unknown then, so the process must end. The default
@@ -74,6 +77,7 @@ impl Default for Options {
             segment_bytes_max: 256 << 20,
             group_bytes_max: 1 << 20,
             queue_max: 4096,
+            queue_bytes_max: 64 << 20,
             live_events_max: 16 * 1024,
             fatal: Arc::new(|error| {
                 tracing::error!(%error, source = ?std::error::Error::source(error), "the disk of the log failed: aborting");
@@ -112,6 +116,9 @@ pub struct SegmentedLog {
     store: Arc<Store>,
     hub: Arc<Hub>,
     queue: Mutex<Option<mpsc::Sender<Request>>>,
+    /// A permit for each byte that may be queued.
+    room: Arc<Semaphore>,
+    room_max: usize,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -177,6 +184,7 @@ impl SegmentedLog {
         let bounds = Bounds { events: options.live_events_max, ..Bounds::default() };
         let hub = Arc::new(Hub::new(frontier.size(), bounds));
         let (sender, queue) = mpsc::channel(options.queue_max.max(1));
+        let room_max = options.queue_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
         let sealed_bytes = loaded.sealed_bytes;
         let (store_, hub_) = (Arc::clone(&store), Arc::clone(&hub));
         let mut writer = Writer {
@@ -195,7 +203,9 @@ impl SegmentedLog {
             .name("log-write".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(Error::io("start the thread that writes"))?;
-        Ok(Self { store, hub, queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)) })
+        let room = Arc::new(Semaphore::new(room_max));
+        let (queue, writer) = (Mutex::new(Some(sender)), Mutex::new(Some(writer)));
+        Ok(Self { store, hub, queue, room, room_max, writer })
     }
 
     fn first_segment(reserver: &Reserver, options: &Options) -> Result<(Current, Frontier), Error> {
@@ -241,7 +251,11 @@ impl EventLog for SegmentedLog {
         events: Vec<NewEvent>,
     ) -> Result<Appended, Error> {
         let queue = self.queue.lock().clone().ok_or(Error::Closed)?;
-        let (request, answer) = Request::new(stream, expected, events)?;
+        let bytes = check_append(stream, &events)?;
+        // An append larger than all the room there is takes all of it.
+        let permits = u32::try_from(bytes.min(self.room_max)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| Error::Closed)?;
+        let (request, answer) = Request::new(stream, expected, events, bytes, room);
         queue.send(request).await.map_err(|_| Error::Closed)?;
         // Not held while waiting for the answer: the writer ends when all senders are gone.
         drop(queue);

@@ -136,7 +136,7 @@ impl Trace {
                 })?;
             }
             match page.last() {
-                Some(last) if page.len() == PAGE => from = last.revision + 1,
+                Some(last) if !duban_log::ends_stream(&page, PAGE) => from = last.revision + 1,
                 _ => break,
             }
         }

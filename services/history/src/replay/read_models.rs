@@ -172,7 +172,7 @@ fn as_of(reader: &Reader, id: TicketId, revision: u64) -> Result<Option<api::Tic
                 folded = ticket::evolve(folded, &happened, &meta);
             }
             match page.last() {
-                Some(last) if page.len() == EVENTS && last.revision < revision => from = last.revision + 1,
+                Some(last) if last.revision < revision => from = last.revision + 1,
                 _ => break,
             }
         }

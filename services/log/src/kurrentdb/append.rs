@@ -112,7 +112,7 @@ impl Engine {
             wait = wait.saturating_mul(2);
             if old.is_none() {
                 // Written long ago, and older servers do not say where.
-                let page = self.nodes.stream_page(name, Some(revision), Direction::Forward, 1).await?;
+                let (page, _) = self.nodes.stream_page(name, Some(revision), Direction::Forward, 1).await?;
                 old = match page.first().map(|raw| raw.commit) {
                     Some(Some(commit)) => Some(Position::new(commit)),
                     // At or before the log's end, which is what whoever waits for this position needs.
@@ -124,12 +124,12 @@ impl Engine {
     }
 
     async fn are_there(&self, name: &str, first: u64, events: &[NewEvent]) -> Result<bool, Error> {
-        let there = self.nodes.stream_page(name, Some(first), Direction::Forward, events.len()).await?;
+        let (there, _) = self.nodes.stream_page(name, Some(first), Direction::Forward, events.len()).await?;
         Ok(there.iter().map(|raw| raw.id).eq(events.iter().map(|event| event.id)))
     }
 
     async fn last_revision(&self, name: &str) -> Result<Option<u64>, Error> {
-        let last = self.nodes.stream_page(name, None, Direction::Backward, 1).await?;
+        let (last, _) = self.nodes.stream_page(name, None, Direction::Backward, 1).await?;
         Ok(last.first().map(|raw| raw.revision))
     }
 }

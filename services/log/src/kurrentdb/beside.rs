@@ -54,7 +54,7 @@ impl Beside {
     /// [`Error::Invalid`] for a stream of the log, [`Error::Unavailable`].
     pub async fn last(&self, stream: &StreamName) -> Result<Option<Note>, Error> {
         let name = self.name(stream)?;
-        let page = self.nodes.stream_page(&name, None, Direction::Backward, 1).await?;
+        let (page, _) = self.nodes.stream_page(&name, None, Direction::Backward, 1).await?;
         Ok(page.into_iter().next().map(|raw| Note {
             revision: raw.revision,
             id: raw.id,

@@ -21,8 +21,8 @@ use crate::hub::Bounds;
 use crate::memory::proof_bounds;
 use crate::tree::{self, Frontier, Hash, TILE};
 use crate::{
-    Appended, Damage, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position, Recorded,
-    StreamName, Subscription,
+    Appended, Damage, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position,
+    READ_BYTES_MAX, Recorded, StreamName, Subscription,
 };
 
 /// Events that one page of everything looks at.
@@ -148,6 +148,19 @@ impl Engine {
         from_server(raw, position, &self.names.namespace, &*self.transcode)
     }
 
+    /// Reads events of a stream, wherever they are in the log.
+    async fn placed(&self, stream: &StreamName, raws: Vec<Raw>) -> Result<Vec<Recorded>, Error> {
+        let unplaced: Vec<_> =
+            raws.iter().filter(|raw| raw.commit.is_none()).map(|raw| raw.revision).collect();
+        let places =
+            if unplaced.is_empty() { HashMap::new() } else { self.positions(stream, &unplaced).await? };
+        let place = |raw: &Raw| raw.commit.map(Position::new).or_else(|| places.get(&raw.revision).copied());
+        let lost = || Error::invalid("event", "has no position");
+        raws.into_iter()
+            .map(|raw| place(&raw).ok_or_else(lost).and_then(|at| self.read(raw, at)).map(|(event, _)| event))
+            .collect()
+    }
+
     /// Positions of events of a stream that was read from servers that do not say them.
     async fn positions(
         &self,
@@ -267,35 +280,32 @@ impl EventLog for KurrentLog {
         let engine = &self.engine;
         let name = engine.names.full(stream);
         let beyond = i64::try_from(from_revision).is_err();
-        let (mut from, mut raws) = (Some(from_revision).filter(|_| !beyond), Vec::new());
         if (direction == Direction::Forward && beyond) || !engine.names.ours(&name) {
             return Ok(Vec::new());
         }
-        while raws.len() < limit {
-            let count = PAGE.min(limit - raws.len());
-            let page = engine.nodes.stream_page(&name, from, direction, count).await?;
-            let (got, last) = (page.len(), page.last().map(|raw| raw.revision));
-            raws.extend(page);
-            let next = match direction {
-                Direction::Forward => last.map(|last| last + 1),
-                Direction::Backward => last.and_then(|last| last.checked_sub(1)),
-            };
-            if got < count || next.is_none() {
-                break;
+        let mut from = Some(from_revision).filter(|_| !beyond);
+        let (mut events, mut bytes, mut ended) = (Vec::new(), 0, false);
+        // JSON is larger than what is made of it, so several rounds may fit into one answer.
+        while !ended && events.len() < limit && bytes < READ_BYTES_MAX {
+            let (mut raws, mut raw_bytes) = (Vec::new(), 0);
+            while !ended && events.len() + raws.len() < limit && raw_bytes < READ_BYTES_MAX {
+                let count = PAGE.min(limit - events.len() - raws.len());
+                let (page, cut) = engine.nodes.stream_page(&name, from, direction, count).await?;
+                let last = page.last().map(|raw| raw.revision);
+                from = match direction {
+                    Direction::Forward => last.map(|last| last + 1),
+                    Direction::Backward => last.and_then(|last| last.checked_sub(1)),
+                };
+                ended = (page.len() < count && !cut) || from.is_none();
+                raw_bytes += page.iter().map(Raw::bytes).sum::<usize>();
+                raws.extend(page);
             }
-            from = next;
+            for event in engine.placed(stream, raws).await? {
+                bytes += event.weight();
+                events.push(event);
+            }
         }
-        let unplaced: Vec<_> =
-            raws.iter().filter(|raw| raw.commit.is_none()).map(|raw| raw.revision).collect();
-        let places =
-            if unplaced.is_empty() { HashMap::new() } else { engine.positions(stream, &unplaced).await? };
-        let place = |raw: &Raw| raw.commit.map(Position::new).or_else(|| places.get(&raw.revision).copied());
-        let lost = || Error::invalid("event", "has no position");
-        raws.into_iter()
-            .map(|raw| {
-                place(&raw).ok_or_else(lost).and_then(|at| engine.read(raw, at)).map(|(event, _)| event)
-            })
-            .collect()
+        Ok(events)
     }
 
     async fn read_all(

@@ -4,7 +4,7 @@ use eventstore::{Client, ReadAllOptions, ReadEvent, ReadStreamOptions, ResolvedE
 
 use super::nodes::{Failure, Nodes};
 use super::wire::Raw;
-use crate::{Direction, Error, Position};
+use crate::{Direction, Error, Position, READ_BYTES_MAX};
 
 /// Most events that are asked for at once: such a page comes well within the time that one attempt has.
 pub(super) const PAGE: usize = 500;
@@ -19,7 +19,8 @@ pub(super) struct AllPage {
 }
 
 impl Nodes {
-    /// Reads up to so many events of a stream, from a revision on; backward, none means from its end. One that does not exist, or was
+    /// Reads up to so many events of a stream, and about [`READ_BYTES_MAX`], from a revision on, and answers whether it ended because they
+    /// are so large; backward, none means from its end. One that does not exist, or was
     /// deleted, is empty.
     pub(super) async fn stream_page(
         &self,
@@ -27,7 +28,7 @@ impl Nodes {
         from: Option<u64>,
         direction: Direction,
         count: usize,
-    ) -> Result<Vec<Raw>, Error> {
+    ) -> Result<(Vec<Raw>, bool), Error> {
         let position = from.map_or(StreamPosition::End, StreamPosition::Position);
         let options = ReadStreamOptions::default().position(position).max_count(count);
         let options = match direction {
@@ -37,19 +38,27 @@ impl Nodes {
         let answered = self.call("read a stream", |client: Client| {
             let options = options.clone();
             async move {
-                let mut events = Vec::new();
+                let (mut events, mut bytes) = (Vec::new(), 0);
                 let mut stream = match client.read_stream(name, &options).await {
-                    Err(eventstore::Error::ResourceDeleted) => return Ok(events),
+                    Err(eventstore::Error::ResourceDeleted) => return Ok((events, false)),
                     opened => opened?,
                 };
                 loop {
                     match stream.next_read_event().await {
-                        Ok(Some(ReadEvent::Event(event))) => events.extend(Raw::new(event)),
+                        Ok(Some(ReadEvent::Event(event))) => {
+                            if let Some(raw) = Raw::new(event) {
+                                bytes += raw.bytes();
+                                events.push(raw);
+                            }
+                            if bytes >= READ_BYTES_MAX {
+                                return Ok((events, true));
+                            }
+                        }
                         Ok(Some(_)) => {}
                         // Only here it is said by a node that may know: to a request as a whole it can mean "not leader".
                         Ok(None)
                         | Err(eventstore::Error::ResourceNotFound | eventstore::Error::ResourceDeleted) => {
-                            return Ok(events);
+                            return Ok((events, false));
                         }
                         Err(error) => return Err(error),
                     }

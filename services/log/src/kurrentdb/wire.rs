@@ -32,6 +32,10 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    pub(super) fn bytes(&self) -> usize {
+        self.data.len() + self.metadata.len()
+    }
+
     /// None for a link, whose event is gone.
     pub(super) fn new(resolved: ResolvedEvent) -> Option<Self> {
         let commit = resolved.commit_position;

@@ -14,8 +14,8 @@ use crate::hub::{Run, Source};
 use crate::memory::proof_bounds;
 use crate::tree::{self, Hash};
 use crate::{
-    Contradiction, Damage, Direction, Error, Filter, Head, Page, Position, Recorded, SignedHeads, StreamName,
-    View, Witness, header,
+    Contradiction, Damage, Direction, Error, Filter, Head, Page, Position, READ_BYTES_MAX, Recorded,
+    SignedHeads, StreamName, View, Witness, header,
 };
 
 /// Most events that one read of the disk takes in.
@@ -382,9 +382,12 @@ impl Store {
         cached: bool,
     ) -> Result<Option<Vec<Recorded>>, Error> {
         let places = self.places(stream, from, direction, limit);
-        let mut events = Vec::with_capacity(places.len());
-        let mut bytes = Vec::new();
+        let mut events = Vec::with_capacity(places.len().min(1024));
+        let (mut bytes, mut taken) = (Vec::new(), 0);
         for Place { position, revision, segment, offset, len } in places {
+            if taken >= READ_BYTES_MAX {
+                break;
+            }
             bytes.resize(len, 0);
             if cached {
                 if !segment.file.read_cached(&mut bytes, offset.into()) {
@@ -406,6 +409,7 @@ impl Store {
             let mut event = view.to_recorded().map_err(|e| damaged(&e.to_string()))?;
             // One name for all events of the answer.
             event.stream = stream.clone();
+            taken += event.weight();
             events.push(event);
         }
         Ok(Some(events))

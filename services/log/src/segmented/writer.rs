@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::format::{self, COMMIT_BYTES, Commit, HEADER_BYTES, Header};
 use super::layout::Segment;
@@ -14,7 +14,6 @@ use super::store::{Group, Store};
 use super::{Fatal, Options};
 use crate::disk::{Identity, Lock};
 use crate::hub::Hub;
-use crate::memory::check_append;
 use crate::tree::{self, Frontier, Hash};
 use crate::{Appended, Error, Expected, Head, NewEvent, Position, Recorded, StreamName, header};
 
@@ -29,15 +28,19 @@ pub(crate) struct Request {
     starts: Vec<u32>,
     leaves: Vec<Hash>,
     reply: oneshot::Sender<Result<Appended, Error>>,
+    /// What it takes of the room for queued bytes, until it is answered.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Request {
+    /// Of events that were checked and have so many bytes.
     pub(crate) fn new(
         stream: &StreamName,
         expected: Expected,
         events: Vec<NewEvent>,
-    ) -> Result<(Self, oneshot::Receiver<Result<Appended, Error>>), Error> {
-        let bytes = check_append(stream, &events)?;
+        bytes: usize,
+        room: OwnedSemaphorePermit,
+    ) -> (Self, oneshot::Receiver<Result<Appended, Error>>) {
         let mut records = Vec::with_capacity(bytes);
         let mut starts = Vec::with_capacity(events.len());
         let mut leaves = Vec::with_capacity(events.len());
@@ -51,7 +54,8 @@ impl Request {
             starts.push(u32::try_from(start).unwrap_or(u32::MAX));
         }
         let (reply, answer) = oneshot::channel();
-        Ok((Self { stream: stream.clone(), expected, events, records, starts, leaves, reply }, answer))
+        let stream = stream.clone();
+        (Self { stream, expected, events, records, starts, leaves, reply, _room: room }, answer)
     }
 
     fn refuse(self, error: Error) {

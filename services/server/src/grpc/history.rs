@@ -111,7 +111,7 @@ impl HistoryService for Api {
         let size = page_size(asked.page_size, EVENTS_DEFAULT, EVENTS_MAX);
         let read = self.runner.log().read_stream(&stream, from, Direction::Forward, size + 1).await;
         let mut events = read.map_err(RunError::from).map_err(refused)?;
-        let more = events.len() > size;
+        let more = !duban_log::ends_stream(&events, size + 1);
         events.truncate(size);
         let opener = self.opener_of(&grant, ticket).await.map_err(refused)?;
         let next = events.last().filter(|_| more).map(|last| list::events_token(ticket, last.revision + 1));
@@ -184,7 +184,7 @@ impl Api {
         loop {
             let from = events.last().map_or(0, |last: &Recorded| last.revision + 1);
             let page = self.runner.log().read_stream(&stream, from, Direction::Forward, READ_EVENTS).await?;
-            let more = page.len() == READ_EVENTS;
+            let more = !duban_log::ends_stream(&page, READ_EVENTS);
             events.extend(page);
             if !more {
                 return Ok((events, self.opener_of(grant, ticket).await?));
