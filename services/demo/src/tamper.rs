@@ -20,7 +20,7 @@ use duban_history::proof::audit_directory;
 use duban_history::proof::kept_heads::KeptHead;
 use duban_log::disk::sim::Dice;
 use duban_log::disk::{Disk, RealDisk};
-use duban_log::tamper::{Deed, Files, Skill, Victim, Way};
+use duban_log::tamper::{Files, Skill, Tampering, Target, Way};
 use duban_log::{BulkAppend, EventLog, Expected, Options, SegmentedLog};
 use duban_projections::{ticket_stream, ticket_to_store};
 use duban_sample_tickets::walker::Walker;
@@ -120,7 +120,7 @@ pub async fn run(
     if !again.ok() || again.proven != kept.size {
         return Err(TamperError::NotWhole(format!("{again:?}")));
     }
-    let case = Case { victim: Victim::new(Files::copy(&*disk)?)?, kept, public, seed: plan.seed };
+    let case = Case { target: Target::new(Files::copy(&*disk)?)?, kept, public, seed: plan.seed };
     let done = AtomicU64::new(0);
     let tried: Vec<_> = (0..plan.attempts)
         .into_par_iter()
@@ -191,7 +191,7 @@ fn story(
 }
 
 struct Case {
-    victim: Victim,
+    target: Target,
     kept: KeptHead,
     public: PublicKey,
     seed: u64,
@@ -200,7 +200,7 @@ struct Case {
 /// An attempt, and what an audit said.
 struct Tried {
     number: u64,
-    deed: Deed,
+    deed: Tampering,
     ok: bool,
     found: Option<AuditDamage>,
 }
@@ -213,7 +213,7 @@ impl Case {
         let pick = |list: u64, n: u64| usize::try_from(n % list).unwrap_or(0);
         let way = Way::ALL[pick(5, number)];
         let skill = [Skill::Bytes, Skill::Groups, Skill::Everything][pick(3, number / 5)];
-        let (files, deed) = self.victim.tampered(way, skill, self.kept.size, &mut dice);
+        let (files, deed) = self.target.tampered(way, skill, self.kept.size, &mut dice);
         let disk: Arc<dyn Disk> = Arc::new(files);
         // A head that was kept is enough; half of the auditors have the key, too.
         let keys: &[PublicKey] = if dice.below(2) == 0 { &[self.public] } else { &[] };

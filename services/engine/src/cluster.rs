@@ -44,7 +44,7 @@ pub struct SharedLog {
 pub async fn connect(url: &str) -> Result<SharedLog, duban_log::Error> {
     let options = Options::new(STREAM_PREFIXES.iter().copied());
     let log = KurrentLog::connect(url, options, Arc::new(CanonicalJson)).await?;
-    let registers: Arc<dyn Registers> = KurrentRegisters::new(log.beside());
+    let registers: Arc<dyn Registers> = KurrentRegisters::new(log.side_streams());
     Ok(SharedLog { log: Arc::new(log), registers })
 }
 

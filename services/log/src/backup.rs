@@ -14,7 +14,7 @@ use crate::disk::{Access, Disk, File};
 use crate::segmented::format;
 use crate::segmented::layout::Segment;
 use crate::tree::Hash;
-use crate::{Damage, Error, Head, Reader, verify_on};
+use crate::{Damage, Error, Head, Progress, Reader, verify_on};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
@@ -53,9 +53,6 @@ pub struct Copied {
     /// Bytes that were written.
     pub written_bytes: u64,
 }
-
-/// How far it is: bytes done, and in all (an estimate while a writer is at work).
-pub type Told<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +110,7 @@ pub fn backup_on(
     source: &Arc<dyn Disk>,
     to: &Arc<dyn Disk>,
     before: Option<&Copy>,
-    told: Told<'_>,
+    progress: Progress<'_>,
 ) -> Result<Copied, BackupError> {
     let _alone = to.lock().map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { dir: to.name(), holder: e.to_string() },
@@ -166,14 +163,15 @@ pub fn backup_on(
                     Some(next) => segment.walk_sealed(&next.header, &mut |_| ())?.end,
                     None => reader.end(),
                 };
-                let (sha256, written) = take(segment, &*file, &**to, bytes, &|at| told(done + at, total))?;
+                let (sha256, written) =
+                    take(segment, &*file, &**to, bytes, &|at| progress(done + at, total))?;
                 copied.written_bytes += written;
                 copied.kept_bytes += bytes - written;
                 Piece { file: name, bytes, sha256, sealed: next.is_some() }
             }
         };
         done += piece.bytes;
-        told(done, total);
+        progress(done, total);
         copied.copy.pieces.push(piece);
     }
     // What an earlier copy that was cut short left of another future of the log.
@@ -186,7 +184,7 @@ pub fn backup_on(
     if renamed {
         to.sync_dir().map_err(io("sync", "the names", &**to))?;
     }
-    told(done, done);
+    progress(done, done);
     Ok(copied)
 }
 
@@ -225,7 +223,7 @@ fn take(
     copy: &dyn File,
     to: &dyn Disk,
     bytes: u64,
-    told: &dyn Fn(u64),
+    progress: &dyn Fn(u64),
 ) -> Result<(Hash, u64), Error> {
     let name = segment.name();
     let (mut here, mut there) = (vec![0; CHUNK], vec![0; CHUNK]);
@@ -243,7 +241,7 @@ fn take(
             written += (want - same) as u64;
         }
         at += want as u64;
-        told(at);
+        progress(at);
     }
     if copy.len().map_err(io("read", &name, to))? > bytes {
         copy.truncate(bytes).map_err(io("cut", &name, to))?;
@@ -264,7 +262,7 @@ pub fn restore_on(
     copy: &Copy,
     to: &Arc<dyn Disk>,
     threads: usize,
-    told: Told<'_>,
+    progress: Progress<'_>,
 ) -> Result<(), RestoreError> {
     // Every byte is read twice: once to be copied, once to be verified.
     let copied: u64 = copy.pieces.iter().map(|piece| piece.bytes).sum();
@@ -276,13 +274,13 @@ pub fn restore_on(
             return Err(RestoreError::Damaged { file, reason, damage: report.damage });
         }
         done += piece.bytes;
-        told(done, total);
+        progress(done, total);
     }
     to.sync_dir().map_err(io("sync", "the names", &**to))?;
     let verified = AtomicU64::new(0);
     let report = verify_on(to, threads, &|at, _| {
         verified.fetch_max(at, Ordering::Relaxed);
-        told(done + verified.load(Ordering::Relaxed).min(copied), total);
+        progress(done + verified.load(Ordering::Relaxed).min(copied), total);
     })?;
     if let Some(damage) = report.damage {
         let (file, reason) = (damage.segment.clone(), damage.reason.clone());
@@ -294,7 +292,7 @@ pub fn restore_on(
         let file = report.end.as_ref().map_or_else(String::new, |end| end.segment.clone());
         return Err(RestoreError::Damaged { file, reason, damage: report.end });
     }
-    told(total, total);
+    progress(total, total);
     Ok(())
 }
 

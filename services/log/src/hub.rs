@@ -39,7 +39,7 @@ struct Published {
 
 /// A run of events that was looked at, from a given position on.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct Scanned {
     /// Those that pass the filter.
     pub(crate) events: Vec<Recorded>,
     /// The first position that was not looked at.
@@ -52,7 +52,7 @@ pub(crate) trait Source: Send + Sync + 'static {
     const BLOCKS: bool;
 
     /// Looks at events from a position on, until so many events or about so many bytes pass, or a bounded number was looked at.
-    fn run(&self, from: u64, filter: &Filter, events: usize, bytes: usize) -> Result<Run, Error>;
+    fn run(&self, from: u64, filter: &Filter, events: usize, bytes: usize) -> Result<Scanned, Error>;
 }
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Hub {
     }
 
     /// Events from a position on out of the buffer; none when the buffer does not reach back that far.
-    fn recent(&self, from: u64, filter: &Filter) -> Option<Run> {
+    fn recent(&self, from: u64, filter: &Filter) -> Option<Scanned> {
         let ring = self.ring.read();
         let skip = usize::try_from(from.checked_sub(ring.first)?).ok()?;
         if skip >= ring.events.len() {
@@ -127,7 +127,7 @@ impl Hub {
                 }
             }
         }
-        Some(Run { events, next })
+        Some(Scanned { events, next })
     }
 
     /// Follows the log after a position.
@@ -145,12 +145,12 @@ impl Hub {
             return Err(Error::invalid("position", reason));
         }
         let feed =
-            Tail { hub: Arc::clone(self), source, filter, published, cursor, told: cursor, live: false };
+            HubFeed { hub: Arc::clone(self), source, filter, published, cursor, told: cursor, live: false };
         Ok(Subscription::new(feed))
     }
 }
 
-struct Tail<S> {
+struct HubFeed<S> {
     hub: Arc<Hub>,
     source: Arc<S>,
     filter: Filter,
@@ -163,8 +163,8 @@ struct Tail<S> {
     live: bool,
 }
 
-impl<S: Source> Tail<S> {
-    async fn past(&self) -> Result<Run, Error> {
+impl<S: Source> HubFeed<S> {
+    async fn past(&self) -> Result<Scanned, Error> {
         if !S::BLOCKS {
             return self.source.run(self.cursor, &self.filter, BATCH_EVENTS, BATCH_BYTES);
         }
@@ -176,7 +176,7 @@ impl<S: Source> Tail<S> {
 }
 
 #[async_trait]
-impl<S: Source> Feed for Tail<S> {
+impl<S: Source> Feed for HubFeed<S> {
     // Cancel safe: nothing of `self` changes between an await and the return.
     async fn next(&mut self) -> Result<Delivery, Error> {
         loop {

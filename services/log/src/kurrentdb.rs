@@ -12,8 +12,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
 mod append;
-mod beside;
 mod engine;
 mod feed;
 mod follow;
@@ -22,14 +23,15 @@ mod names;
 mod nodes;
 mod reads;
 mod registers;
+mod side_streams;
 mod state;
 mod tls;
 mod transcode;
 mod wire;
 
-pub use beside::{Beside, Note};
 pub use engine::KurrentLog;
 pub use registers::KurrentRegisters;
+pub use side_streams::{SideEvent, SideStreams};
 pub use tls::install_tls_provider;
 pub use transcode::{Json, Plain, Reason, Stored, Transcode};
 
@@ -74,5 +76,16 @@ impl Options {
             buffer_events: 16 * 1024,
             buffer_bytes: 16 * 1024 * 1024,
         }
+    }
+
+    /// The pauses between attempts: each twice as long as the one before, up to the longest, and uneven, so that many clients do not come at
+    /// once. They do not end.
+    fn pauses(&self) -> ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(self.pause_min)
+            .with_max_delay(self.pause_max)
+            .with_jitter()
+            .without_max_times()
+            .build()
     }
 }

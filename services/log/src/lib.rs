@@ -43,6 +43,6 @@ pub use registers::{MemoryRegisters, Register, Registers};
 #[doc(hidden)]
 pub use segmented::Planted;
 pub use segmented::{Fatal, Options, SegmentedLog};
-pub use streams::{StreamTree, Tip, Whole};
-pub use verify::{Place, Progress, Report, scan_sound, verify, verify_on};
+pub use streams::{StreamProof, StreamTip, StreamTree};
+pub use verify::{Progress, RecordPlace, Report, scan_sound, verify, verify_on};
 pub use witness::{Contradiction, ReadHead, SignedHeads, Witness};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 
-use crate::hub::{Bounds, Hub, Run, Source};
+use crate::hub::{Bounds, Hub, Scanned, Source};
 use crate::tree::{self, Frontier, Hash};
 use crate::{
     APPEND_BYTES_MAX, Appended, Direction, Error, EventLog, Expected, Filter, Head, NewEvent, Page, Position,
@@ -51,9 +51,9 @@ impl Default for MemoryLog {
 impl Source for Shared {
     const BLOCKS: bool = false;
 
-    fn run(&self, from: u64, filter: &Filter, events: usize, bytes: usize) -> Result<Run, Error> {
+    fn run(&self, from: u64, filter: &Filter, events: usize, bytes: usize) -> Result<Scanned, Error> {
         let inner = self.0.read();
-        let (mut run, mut weight) = (Run { events: Vec::new(), next: from }, 0);
+        let (mut run, mut weight) = (Scanned { events: Vec::new(), next: from }, 0);
         for event in inner.events.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
             run.next += 1;
             if filter.matches(event) {

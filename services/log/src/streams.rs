@@ -14,14 +14,14 @@ const DOMAIN: &[u8] = b"duban stream v1\0";
 
 /// How a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tip {
+pub struct StreamTip {
     /// Its last event's revision.
     pub revision: u64,
     /// Its last event's leaf in the tree over all events.
     pub leaf: Hash,
 }
 
-impl Tip {
+impl StreamTip {
     /// This tip's leaf in the tree over streams: of `duban stream v1`, a zero, the name's length in one byte, the name, the revision in
     /// eight bytes, least first, and the last event's leaf.
     #[must_use]
@@ -41,9 +41,9 @@ impl Tip {
 
 /// How a stream ends, and the proof that the tree over streams says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whole {
+pub struct StreamProof {
     /// How it ends.
-    pub tip: Tip,
+    pub tip: StreamTip,
     /// Its place among all streams, by name.
     pub index: u64,
     /// RFC 6962 audit path; see [`tree::verify_inclusion`].
@@ -53,12 +53,12 @@ pub struct Whole {
 /// How every stream ends, at some size of the log. It takes about 150 bytes a stream; its root is computed anew each time, two hashes a
 /// stream, since a new stream moves all behind it.
 #[derive(Debug, Clone, Default)]
-pub struct StreamTree(BTreeMap<Box<str>, Tip>);
+pub struct StreamTree(BTreeMap<Box<str>, StreamTip>);
 
 impl StreamTree {
     /// Takes in the next event of the log.
     pub fn push(&mut self, stream: &str, revision: u64, leaf: Hash) {
-        let tip = Tip { revision, leaf };
+        let tip = StreamTip { revision, leaf };
         match self.0.get_mut(stream) {
             Some(known) => *known = tip,
             None => drop(self.0.insert(stream.into(), tip)),
@@ -89,7 +89,7 @@ impl StreamTree {
 
     /// How a stream ends, with its proof; none where there is no such stream.
     #[must_use]
-    pub fn whole(&self, stream: &str) -> Option<Whole> {
+    pub fn prove(&self, stream: &str) -> Option<StreamProof> {
         let tip = *self.0.get(stream)?;
         let leaves: Vec<_> = self.0.iter().map(|(stream, tip)| tip.leaf_hash(stream)).collect();
         let index = self.0.keys().take_while(|name| &***name < stream).count() as u64;
@@ -97,7 +97,7 @@ impl StreamTree {
         let read = |a, b| Ok::<_, std::convert::Infallible>(leaves[at(a)..at(b)].to_vec());
         let hash = |a, b| tree::subtree(a, b, &|_| None, &read);
         match tree::inclusion(index, self.len(), &hash) {
-            Ok(path) => Some(Whole { tip, index, path }),
+            Ok(path) => Some(StreamProof { tip, index, path }),
             Err(never) => match never {},
         }
     }
@@ -119,17 +119,17 @@ mod tests {
             let (size, root) = (streams.len(), streams.root());
             assert_eq!(size, u64::from(n) + 1);
             for name in streams.0.keys().cloned().collect::<Vec<_>>() {
-                let Whole { tip, index, path } = streams.whole(&name).unwrap();
+                let StreamProof { tip, index, path } = streams.prove(&name).unwrap();
                 assert_eq!(tip.revision, 1);
-                let holds = |tip: &Tip, name: &str| {
+                let holds = |tip: &StreamTip, name: &str| {
                     tree::verify_inclusion(&tip.leaf_hash(name), index, size, &path, &root)
                 };
                 assert!(holds(&tip, &name));
-                assert!(!holds(&Tip { revision: 0, ..tip }, &name));
-                assert!(!holds(&Tip { leaf: [0xFF; 32], ..tip }, &name));
+                assert!(!holds(&StreamTip { revision: 0, ..tip }, &name));
+                assert!(!holds(&StreamTip { leaf: [0xFF; 32], ..tip }, &name));
                 assert!(!holds(&tip, "s-99"));
             }
-            assert_eq!(streams.whole("s-99"), None);
+            assert_eq!(streams.prove("s-99"), None);
         }
     }
 }

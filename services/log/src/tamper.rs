@@ -156,7 +156,7 @@ pub enum Skill {
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
+pub struct Tampering {
     /// How.
     pub way: Way,
     /// How well.
@@ -191,12 +191,12 @@ impl Group {
 
 /// A log that will be tampered with: what lies where.
 #[derive(Debug, Clone)]
-pub struct Victim {
+pub struct Target {
     files: Files,
     groups: Vec<Group>,
 }
 
-impl Victim {
+impl Target {
     /// Looks at a log that is whole.
     ///
     /// # Errors
@@ -258,7 +258,7 @@ impl Victim {
 
     /// Tampers with a copy, somewhere among the first `below` events, of which the log has more than two.
     #[must_use]
-    pub fn tampered(&self, way: Way, skill: Skill, below: u64, dice: &mut Dice) -> (Files, Deed) {
+    pub fn tampered(&self, way: Way, skill: Skill, below: u64, dice: &mut Dice) -> (Files, Tampering) {
         let below = below.min(self.groups.last().map_or(0, Group::end));
         match way {
             Way::Flip => self.flip(below, dice),
@@ -330,15 +330,15 @@ impl Victim {
         unreachable!("the byte lies in one of the groups")
     }
 
-    fn flip(&self, below: u64, dice: &mut Dice) -> (Files, Deed) {
+    fn flip(&self, below: u64, dice: &mut Dice) -> (Files, Tampering) {
         let (segment, byte, position, start) = self.somewhere(below, dice);
         let mut files = self.files.clone();
         files.bytes(segment)[byte] ^= 1 << dice.below(8);
         let place = Some((format::segment_name(segment), start));
-        (files, Deed { way: Way::Flip, skill: Skill::Bytes, position, place })
+        (files, Tampering { way: Way::Flip, skill: Skill::Bytes, position, place })
     }
 
-    fn truncate(&self, below: u64, dice: &mut Dice) -> (Files, Deed) {
+    fn truncate(&self, below: u64, dice: &mut Dice) -> (Files, Tampering) {
         let (segment, byte, position, _) = self.somewhere(below, dice);
         let mut files = self.files.clone();
         files.bytes(segment).truncate(byte);
@@ -346,7 +346,7 @@ impl Victim {
             let name = format::segment_name(segment);
             files.0.retain(|known, _| *known <= name);
         }
-        (files, Deed { way: Way::Truncate, skill: Skill::Bytes, position, place: None })
+        (files, Tampering { way: Way::Truncate, skill: Skill::Bytes, position, place: None })
     }
 
     fn change(
@@ -356,7 +356,7 @@ impl Victim {
         one: u64,
         two: Option<u64>,
         edit: impl FnOnce(&mut Vec<Vec<Vec<u8>>>),
-    ) -> (Files, Deed) {
+    ) -> (Files, Tampering) {
         let mut bodies: Vec<_> = self.groups.iter().map(|group| group.bodies.clone()).collect();
         edit(&mut bodies);
         let touched: Vec<_> =
@@ -370,7 +370,7 @@ impl Victim {
         };
         let place = (skill == Skill::Bytes).then_some(place);
         debug_assert!(group < self.groups.len());
-        (files, Deed { way, skill, position: one, place })
+        (files, Tampering { way, skill, position: one, place })
     }
 
     /// Records keep the frames that they had: of an event that is another, or stands elsewhere, nothing is made good.

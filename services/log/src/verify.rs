@@ -156,14 +156,14 @@ fn look(
 
 /// Where an event's record starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordPlace {
     /// Number of the segment.
     pub segment: u64,
     /// Byte in its file.
     pub offset: u64,
 }
 
-impl Place {
+impl RecordPlace {
     /// File name of the segment.
     #[must_use]
     pub fn file(&self) -> String {
@@ -179,7 +179,7 @@ impl Place {
 pub fn scan_sound<E: From<Error>>(
     disk: &dyn Disk,
     below: u64,
-    mut each: impl FnMut(&View<'_>, Place) -> Result<ControlFlow<()>, E>,
+    mut each: impl FnMut(&View<'_>, RecordPlace) -> Result<ControlFlow<()>, E>,
 ) -> Result<Option<Damage>, E> {
     let holder = disk.holder().map_err(Error::io(format!("see who holds {}", disk.name())))?;
     let (Layout { segments, .. }, broken) = Layout::read_sound(disk, Access::Read, holder.is_some())?;
@@ -204,7 +204,7 @@ pub fn scan_sound<E: From<Error>>(
                 Ok(None) => {}
                 Ok(Some(view)) => {
                     position += 1;
-                    let place = Place { segment: segment.header.ordinal, offset };
+                    let place = RecordPlace { segment: segment.header.ordinal, offset };
                     if each(&view, place)?.is_break() {
                         return Ok(None);
                     }

@@ -11,7 +11,7 @@ use duban_aggregates::office::{self, SignedHead, hex};
 use duban_codec::types;
 use duban_log::disk::Disk;
 use duban_log::tree::{Frontier, Hash};
-use duban_log::{Error, Place, Report, StreamTree, View, scan_sound};
+use duban_log::{Error, RecordPlace, Report, StreamTree, View, scan_sound};
 use duban_vault::public_key::PublicKey;
 use serde::Serialize;
 
@@ -206,7 +206,7 @@ impl<'k> DayHeads<'k> {
         Self { keys, ..Self::default() }
     }
 
-    fn check_view(&mut self, view: &View<'_>, place: Place) {
+    fn check_view(&mut self, view: &View<'_>, place: RecordPlace) {
         self.check_event(view.stream, view.kind, view.payload, view.position.get(), place);
     }
 
@@ -217,7 +217,7 @@ impl<'k> DayHeads<'k> {
         kind: &str,
         payload: &[u8],
         position: u64,
-        place: Place,
+        place: RecordPlace,
     ) {
         if stream != office::STREAM || kind != types::OFFICE_DAY_CLOSED {
             return;
@@ -297,7 +297,7 @@ pub(super) struct ClaimCheck<'c> {
     claims: &'c [&'c HeadClaim],
     pub(super) proven: u64,
     /// Where the first event lies that is not proven.
-    pub(super) start: Option<Place>,
+    pub(super) start: Option<RecordPlace>,
     pub(super) found: Option<AuditDamage>,
 }
 
@@ -327,7 +327,7 @@ impl<'c> ClaimCheck<'c> {
                 None if claim.trusted => proven = claim.size,
                 None => {}
                 Some(wrong) => {
-                    let place = self.start.unwrap_or(Place { segment: 0, offset: 0 });
+                    let place = self.start.unwrap_or(RecordPlace { segment: 0, offset: 0 });
                     let (since, until) = (self.proven, claim.until);
                     self.found = Some(AuditDamage {
                         segment: place.file(),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use duban_log::tree::{Frontier, Hash};
-use duban_log::{Direction, Error, EventLog, Filter, Place, Report, StreamName, StreamTree, leaf_hash};
+use duban_log::{Direction, Error, EventLog, Filter, RecordPlace, Report, StreamName, StreamTree, leaf_hash};
 use duban_vault::public_key::PublicKey;
 
 use super::audit::{Audit, AuditDamage, ClaimCheck, DayHeads, HeadClaims, head_claims};
@@ -54,7 +54,7 @@ pub async fn audit_cluster(
                 broken = Some(found(number, position, reason));
             }
             last_of.insert(event.stream.clone(), event.revision);
-            let place = Place { segment: 0, offset: position };
+            let place = RecordPlace { segment: 0, offset: position };
             days.check_event(event.stream.as_str(), &event.kind, &event.payload, number, place);
             let hash = leaf_hash(&event);
             frontier.push(hash);
@@ -81,7 +81,7 @@ pub async fn audit_cluster(
     against.hold(&frontier, &streams);
     for (number, leaf) in (0u64..).zip(&leaves) {
         if number == against.proven {
-            against.start = Some(Place { segment: 0, offset: leaf.position });
+            against.start = Some(RecordPlace { segment: 0, offset: leaf.position });
         }
         frontier.push(leaf.hash);
         streams.push(leaf.stream.as_str(), leaf.revision, leaf.hash);

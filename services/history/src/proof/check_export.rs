@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use duban_aggregates::office::DayHead;
 use duban_codec::{CodecError, Parts, stored_payload};
-use duban_log::Tip;
+use duban_log::StreamTip;
 use duban_log::tree::{self, Hash};
 use duban_vault::public_key::PublicKey;
 use serde::Serialize;
@@ -173,7 +173,7 @@ impl ExportCheck<'_> {
         }
         let Some(last) = events.last() else { return };
         let Completeness { last_revision, index, .. } = export.completeness;
-        let tip = Tip { revision: last_revision, leaf: last.leaf }.leaf_hash(&export.stream);
+        let tip = StreamTip { revision: last_revision, leaf: last.leaf }.leaf_hash(&export.stream);
         if !tree::verify_inclusion(&tip, index, head.streams, &path, &head.streams_root) {
             let reason = "the stream does not end as the signed root over all streams says: events are left out or altered";
             self.wrong(None, reason);

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use duban_aggregates::office;
 use duban_codec::CodecError;
 use duban_log::tree::Hash;
-use duban_log::{Direction, Reader, Recorded, StreamName, StreamTree, Whole, leaf_hash};
+use duban_log::{Direction, Reader, Recorded, StreamName, StreamProof, StreamTree, leaf_hash};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ pub fn export_ticket(
     if events.is_empty() {
         return Err(ExportError::NoHead(id));
     }
-    let Whole { tip, index, path } =
+    let StreamProof { tip, index, path } =
         whole(reader, &stream, &signed.head, progress)?.ok_or(ExportError::NotTheLog(signed.head.day))?;
     let positions: Vec<_> = events.iter().map(|event| event.position.get()).collect();
     let nodes = reader.shared_proof(&positions, size)?;
@@ -137,7 +137,7 @@ fn whole(
     stream: &StreamName,
     head: &office::DayHead,
     progress: impl Fn(u64),
-) -> Result<Option<Whole>, ExportError> {
+) -> Result<Option<StreamProof>, ExportError> {
     let mut streams = StreamTree::default();
     let mut at = 0;
     reader.scan(|view| {
@@ -153,7 +153,7 @@ fn whole(
     })?;
     let same = reader.root_at(head.size)? == head.root
         && (streams.len(), streams.root()) == (head.streams, head.streams_root);
-    Ok(if same { streams.whole(stream.as_str()) } else { None })
+    Ok(if same { streams.prove(stream.as_str()) } else { None })
 }
 
 #[cfg(test)]

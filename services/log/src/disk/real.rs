@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BlockingRetryable, ConstantBuilder};
+
 use super::{Access, Disk, File, Holder, Identity, Lock};
 
 /// Name of the file that says who holds the directory. An older program locks it, and not the directory.
 const LOCK: &str = "lock";
 /// Bytes of the line that says who holds it.
 const WHO: usize = 64;
-/// Readers look for a holder by taking the lock for a moment, together with each other: a writer tries again.
-const ATTEMPTS: u32 = 20;
+/// How often a lock that is taken is tried again.
+const ATTEMPTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A directory of the operating system.
@@ -106,17 +108,16 @@ impl Disk for RealDisk {
         let dir = fs::File::open(&self.dir)?;
         let path = self.dir.join(LOCK);
         let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        let mut attempt = 0;
-        while let Err(error) = try_lock(&dir).and_then(|()| try_lock(&file)) {
-            attempt += 1;
-            match error {
-                fs::TryLockError::WouldBlock if attempt < ATTEMPTS => std::thread::sleep(PAUSE),
-                fs::TryLockError::WouldBlock => {
-                    return Err(io::Error::new(io::ErrorKind::WouldBlock, said(&file).who));
-                }
-                fs::TryLockError::Error(e) => return Err(e),
-            }
-        }
+        // Readers look for a holder by taking the lock for a moment, together with each other.
+        let pauses = ConstantBuilder::default().with_delay(PAUSE).with_max_times(ATTEMPTS);
+        (|| try_lock(&dir).and_then(|()| try_lock(&file)))
+            .retry(pauses)
+            .when(|error| matches!(error, fs::TryLockError::WouldBlock))
+            .call()
+            .map_err(|error| match error {
+                fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::WouldBlock, said(&file).who),
+                fs::TryLockError::Error(e) => e,
+            })?;
         // Only for messages and for readers: the lock is the operating system's, and goes with the process.
         file.set_len(0)?;
         let who = format!("process {}", std::process::id());

@@ -8,12 +8,12 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::beside::Beside;
-use super::feed::Tail;
+use super::feed::KurrentFeed;
 use super::follow::{Follow, Item};
 use super::names::Names;
 use super::nodes::Nodes;
 use super::reads::PAGE;
+use super::side_streams::SideStreams;
 use super::state::{Missing, Published, Shared};
 use super::wire::{Raw, from_server, from_server_all};
 use super::{Options, Transcode, tls};
@@ -100,8 +100,8 @@ impl KurrentLog {
 
     /// Streams on the same cluster that are not in the log.
     #[must_use]
-    pub fn beside(&self) -> Beside {
-        Beside::new(Arc::clone(&self.engine.nodes), self.engine.names.clone())
+    pub fn side_streams(&self) -> SideStreams {
+        SideStreams::new(Arc::clone(&self.engine.nodes), self.engine.names.clone())
     }
 }
 
@@ -358,7 +358,7 @@ impl EventLog for KurrentLog {
             };
             return Err(Error::invalid("position", reason));
         }
-        Ok(Subscription::new(Tail::new(Arc::clone(&self.engine), after, filter)))
+        Ok(Subscription::new(KurrentFeed::new(Arc::clone(&self.engine), after, filter)))
     }
 
     fn head(&self) -> Head {

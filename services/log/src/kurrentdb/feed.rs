@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::engine::Engine;
 use super::follow::{Follow, Item};
-use super::state::{Published, Run};
+use super::state::{Looked, Published};
 use super::wire::from_server;
 use crate::hub::{BATCH_BYTES, CHECKPOINT_EVERY};
 use crate::{Damage, Delivery, Error, Feed, Filter, Position};
@@ -15,7 +15,7 @@ use crate::{Damage, Delivery, Error, Feed, Filter, Position};
 /// Events of the past that are read at once. They are decoded where the subscriber waits, so they are few.
 const PAST_EVENTS: u64 = 128;
 
-pub(super) struct Tail {
+pub(super) struct KurrentFeed {
     engine: Arc<Engine>,
     filter: Filter,
     published: watch::Receiver<Published>,
@@ -29,14 +29,14 @@ pub(super) struct Tail {
     live: bool,
 }
 
-impl Tail {
+impl KurrentFeed {
     pub(super) fn new(engine: Arc<Engine>, after: Option<Position>, filter: Filter) -> Self {
         let published = engine.shared.listen();
         Self { engine, filter, published, cursor: after, past: None, untold: 0, live: false }
     }
 
     /// Looks at the next events of the past, up to the head and not beyond it. None when there are none, up to there.
-    async fn past(&mut self, head: Option<Position>) -> Result<Option<Run>, Error> {
+    async fn past(&mut self, head: Option<Position>) -> Result<Option<Looked>, Error> {
         let engine = &self.engine;
         let past = self.past.get_or_insert_with(|| {
             Follow::new(Arc::clone(&engine.nodes), Arc::clone(&engine.names.prefixes), self.cursor)
@@ -54,7 +54,7 @@ impl Tail {
                 Item::Event(position, raw) => {
                     let (event, _) = from_server(raw, position, &engine.names.namespace, &*engine.transcode)?;
                     let run =
-                        run.get_or_insert_with(|| Run { events: Vec::new(), last: position, looked: 0 });
+                        run.get_or_insert_with(|| Looked { events: Vec::new(), last: position, looked: 0 });
                     run.last = position;
                     run.looked += 1;
                     if self.filter.matches(&event) {
@@ -74,7 +74,7 @@ impl Tail {
 }
 
 #[async_trait]
-impl Feed for Tail {
+impl Feed for KurrentFeed {
     // Cancel safe: nothing of `self` changes before an await that it would be wrong to see afterwards.
     async fn next(&mut self) -> Result<Delivery, Error> {
         loop {

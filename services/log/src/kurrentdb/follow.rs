@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use eventstore::{StreamPosition, SubscribeToAllOptions, SubscriptionEvent, SubscriptionFilter};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::guard::guarded;
-use super::nodes::{Link, Nodes, REDIRECTS_MAX, next_pause};
+use super::nodes::{Link, Nodes, REDIRECTS_MAX};
 use super::reads::{PAGE, position_of};
 use super::wire::Raw;
 use crate::{Direction, Position};
@@ -70,7 +71,7 @@ pub(super) struct Follow {
     heard: Instant,
     caught_up: bool,
     redirects: u32,
-    pause: Duration,
+    pauses: ExponentialBackoff,
     /// When it may subscribe again.
     not_before: Instant,
     /// Why it last had to.
@@ -79,7 +80,7 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(nodes: Arc<Nodes>, prefixes: Arc<[String]>, after: Option<Position>) -> Self {
-        let (dropped, now, pause) = (nodes.dropped(), Instant::now(), nodes.options.pause_min);
+        let (dropped, now, pauses) = (nodes.dropped(), Instant::now(), nodes.options.pauses());
         let nudge = Arc::new(Notify::new());
         let (pump, heard, not_before) = (None, now, now);
         Self {
@@ -93,7 +94,7 @@ impl Follow {
             heard,
             caught_up: false,
             redirects: 0,
-            pause,
+            pauses,
             not_before,
             reason: None,
         }
@@ -155,9 +156,13 @@ impl Follow {
             self.reason = Some(reason);
             self.pump = None;
             self.dropped.mark_unchanged();
-            self.not_before = Instant::now() + self.pause;
-            self.pause = next_pause(self.pause, self.nodes.options.pause_max);
+            self.not_before = self.after_a_pause();
         }
+    }
+
+    fn after_a_pause(&mut self) -> Instant {
+        // They never end.
+        Instant::now() + self.pauses.next().unwrap_or(self.nodes.options.pause_max)
     }
 
     /// What has come already.
@@ -193,7 +198,7 @@ impl Follow {
     /// Nothing for what was brought before.
     fn take(&mut self, item: Item) -> Option<Item> {
         self.heard = Instant::now();
-        self.pause = self.nodes.options.pause_min;
+        self.pauses = self.nodes.options.pauses();
         self.redirects = 0;
         self.reason = None;
         match item {
@@ -247,8 +252,7 @@ impl Follow {
             Ok(link) => link,
             Err(reason) => {
                 tracing::warn!(reason, "no client for the log's servers can be made");
-                self.not_before = Instant::now() + self.pause;
-                self.pause = next_pause(self.pause, self.nodes.options.pause_max);
+                self.not_before = self.after_a_pause();
                 return;
             }
         };

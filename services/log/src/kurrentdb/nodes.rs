@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use eventstore::{Client, ClientSettings};
 use parking_lot::Mutex;
@@ -157,7 +156,7 @@ impl Nodes {
         T: Send,
     {
         let until = Instant::now() + self.options.deadline;
-        let (mut attempts, mut redirects, mut pause) = (0, 0, self.options.pause_min);
+        let (mut attempts, mut redirects, mut pauses) = (0, 0, self.options.pauses());
         loop {
             attempts += 1;
             let reason = match self.link() {
@@ -182,24 +181,12 @@ impl Nodes {
                 }
             };
             tracing::info!(doing, attempts, reason, "the log's servers are asked again");
-            if Instant::now() + pause >= until {
-                return Answered { value: Err(Failure::Unavailable(reason)), attempts };
+            match pauses.next() {
+                Some(pause) if Instant::now() + pause < until => tokio::time::sleep(pause).await,
+                _ => return Answered { value: Err(Failure::Unavailable(reason)), attempts },
             }
-            tokio::time::sleep(pause).await;
-            pause = next_pause(pause, self.options.pause_max);
         }
     }
-}
-
-/// Twice as long, up to a limit, and a little uneven, so that many clients do not come at once.
-pub(super) fn next_pause(pause: Duration, max: Duration) -> Duration {
-    let uneven = uuid_entropy() % 32;
-    (pause * 2).min(max) * (84 + uneven) / 100
-}
-
-fn uuid_entropy() -> u32 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    u32::try_from(RandomState::new().build_hasher().finish() & 0xffff).unwrap_or_default()
 }
 
 /// The crate's settings from a connection string, with what this engine needs put in.
@@ -236,6 +223,8 @@ fn settings(uri: &str) -> Result<ClientSettings, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

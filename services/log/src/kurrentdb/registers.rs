@@ -7,7 +7,7 @@ use bytes::Bytes;
 use eventstore::{Client, ReadEvent, ReadStreamOptions, StreamPosition};
 use uuid::Uuid;
 
-use super::beside::Beside;
+use super::side_streams::SideStreams;
 use super::wire::Raw;
 use crate::{Error, Expected, Register, Registers, StreamName};
 
@@ -21,13 +21,13 @@ const KEPT: u64 = 1;
 
 /// Registers on the log's cluster.
 #[derive(Clone)]
-pub struct KurrentRegisters(Beside);
+pub struct KurrentRegisters(SideStreams);
 
 impl KurrentRegisters {
     /// Registers beside a log.
     #[must_use]
-    pub fn new(beside: Beside) -> Arc<Self> {
-        Arc::new(Self(beside))
+    pub fn new(streams: SideStreams) -> Arc<Self> {
+        Arc::new(Self(streams))
     }
 }
 

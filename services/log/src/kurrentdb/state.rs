@@ -20,7 +20,7 @@ pub(super) struct Published {
 }
 
 /// A part of the buffer that was looked at.
-pub(super) struct Run {
+pub(super) struct Looked {
     /// Those that pass the filter.
     pub(super) events: Vec<Recorded>,
     /// The last event that was looked at.
@@ -185,14 +185,14 @@ impl Shared {
     }
 
     /// Events after a position out of the buffer; none when it does not reach back that far, or holds nothing beyond.
-    pub(super) fn recent(&self, after: Option<Position>, filter: &Filter) -> Option<Run> {
+    pub(super) fn recent(&self, after: Option<Position>, filter: &Filter) -> Option<Looked> {
         let state = self.state.read();
         if after < state.ring_after {
             return None;
         }
         let skip = state.ring.partition_point(|event| Some(event.position) <= after);
         let last = state.ring.get(skip)?.position;
-        let (mut run, mut bytes) = (Run { events: Vec::new(), last, looked: 0 }, 0);
+        let (mut run, mut bytes) = (Looked { events: Vec::new(), last, looked: 0 }, 0);
         for event in state.ring.range(skip..) {
             run.last = event.position;
             run.looked += 1;

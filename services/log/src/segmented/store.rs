@@ -10,7 +10,7 @@ use super::format::{self, Header, Record};
 use super::layout::Segment;
 use super::walk::Contents;
 use crate::disk::Disk;
-use crate::hub::{Run, Source};
+use crate::hub::{Scanned, Source};
 use crate::memory::proof_bounds;
 use crate::tree::{self, Hash};
 use crate::{
@@ -521,8 +521,8 @@ impl Store {
 impl Source for Store {
     const BLOCKS: bool = true;
 
-    fn run(&self, from: u64, filter: &Filter, events: usize, bytes: usize) -> Result<Run, Error> {
-        let (mut run, mut weight) = (Run { events: Vec::new(), next: from }, 0);
+    fn run(&self, from: u64, filter: &Filter, events: usize, bytes: usize) -> Result<Scanned, Error> {
+        let (mut run, mut weight) = (Scanned { events: Vec::new(), next: from }, 0);
         while run.next - from < LOOK_AT_MAX {
             let Some(block) = self.block(run.next, u64::MAX, Direction::Forward)? else { break };
             for n in 0..block.offsets.len() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use duban_log::contract::{all, event, is};
 use duban_log::disk::sim::{Broken, Dice, SimDisk};
 use duban_log::disk::{Access, Disk};
-use duban_log::tamper::{Files, Victim};
+use duban_log::tamper::{Files, Target};
 use duban_log::{
     Contradiction, Direction, Error, EventLog, Filter, Head, Options, Recorded, SegmentedLog, Witness,
     verify_on,
@@ -67,7 +67,7 @@ fn broken(dice: &mut Dice, tally: &mut Tally, options: &dyn Fn(Options) -> Optio
     })?;
     drop(log);
     // As it was written: what the drive did otherwise is seen when the power comes back.
-    let groups = Files::copy(&disk).and_then(Victim::new).map_err(|e| e.to_string())?.groups();
+    let groups = Files::copy(&disk).and_then(Target::new).map_err(|e| e.to_string())?.groups();
     let disk = disk.after_power_loss(&mut Dice::new(0));
     let harmed = match way {
         0 | 1 => disk.broken(),

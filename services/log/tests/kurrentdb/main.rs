@@ -17,9 +17,9 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 mod appends;
-mod beside;
 mod nodes;
 mod reads;
+mod side_streams;
 mod storm;
 mod subscriptions;
 

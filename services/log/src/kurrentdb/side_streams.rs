@@ -17,14 +17,14 @@ use crate::{Direction, Error, Expected, StreamName};
 
 /// Streams beside the log. Nothing here is in the tree, in reads or in subscriptions.
 #[derive(Clone)]
-pub struct Beside {
+pub struct SideStreams {
     pub(super) nodes: Arc<Nodes>,
     names: Names,
 }
 
 /// An event in such a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct SideEvent {
     /// Place in its stream.
     pub revision: u64,
     /// Its id.
@@ -35,7 +35,7 @@ pub struct Note {
     pub data: Bytes,
 }
 
-impl Beside {
+impl SideStreams {
     pub(super) fn new(nodes: Arc<Nodes>, names: Names) -> Self {
         Self { nodes, names }
     }
@@ -52,10 +52,10 @@ impl Beside {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a stream of the log, [`Error::Unavailable`].
-    pub async fn last(&self, stream: &StreamName) -> Result<Option<Note>, Error> {
+    pub async fn last(&self, stream: &StreamName) -> Result<Option<SideEvent>, Error> {
         let name = self.name(stream)?;
         let (page, _) = self.nodes.stream_page(&name, None, Direction::Backward, 1).await?;
-        Ok(page.into_iter().next().map(|raw| Note {
+        Ok(page.into_iter().next().map(|raw| SideEvent {
             revision: raw.revision,
             id: raw.id,
             kind: raw.kind,
@@ -121,7 +121,7 @@ impl Beside {
         asked.await.value.map(|_| ()).map_err(|failure| failure.during("bound a stream"))
     }
 
-    /// Deletes the stream for good: it is never read or written again. Its bytes go with the next [`Beside::scavenge`]. Deleting it
+    /// Deletes the stream for good: it is never read or written again. Its bytes go with the next [`SideStreams::scavenge`]. Deleting it
     /// again does nothing.
     ///
     /// # Errors
