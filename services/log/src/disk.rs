@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+mod dice;
 mod real;
 pub mod sim;
 

@@ -104,7 +104,7 @@ fn renamed(status: &Status) -> Option<Status> {
     if let Some(MalformedMessage { field, problem }) = source.and_then(|source| source.downcast_ref()) {
         return Some(bad_request(&[FieldProblem { field: field.clone(), problem: problem.clone() }]));
     }
-    if source.is_some_and(|source| source.is::<Fault>()) {
+    if source.is_some_and(<dyn std::error::Error>::is::<Fault>) {
         return None;
     }
     let problem = "is not one whole message".to_owned();
