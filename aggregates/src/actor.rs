@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EmployeeId, UnitId};
-
-// Where this was before; until every user names where it is.
-pub use crate::words::Role;
+use crate::words::Role;
 
 /// A proven identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,7 +24,3 @@ pub mod ticket;
 pub mod words;
 
 pub use checks::{LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
-// Where these were before; until every user names where they are.
-pub use ticket::{
-    chain, clock, contact, custody, fault, gate, install, intake, money, order, state, verdict,
-};

@@ -32,8 +32,7 @@ use crate::words::{Channel, ClockKind, Kind, PauseCode, Segment, Stage, Tier};
 pub use file::PolicyError;
 pub use floor::FloorError;
 
-// Where this was before; until every user names where it is.
-pub use crate::words::UnitKind;
+use crate::words::UnitKind;
 
 /// What a clock of a ticket is measured by.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub mod order;
 pub mod state;
 pub mod verdict;
 
-pub use crate::ids::stream_event_id;
+use crate::ids::stream_event_id;
 use draft::Draft;
 pub use state::Ticket;
 

@@ -22,7 +22,7 @@ mod keys;
 
 use std::collections::BTreeMap;
 
-use duban_aggregates::chain::Stage;
+use duban_aggregates::words::Stage;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

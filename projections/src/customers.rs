@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
+use duban_aggregates::customer;
 use duban_aggregates::ids::CustomerId;
-use duban_aggregates::{customer, intake, ticket};
+use duban_aggregates::ticket::{self, intake};
 use duban_codec::StoredEvent;
 use duban_log::{EventLog, Reader, Recorded};
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! From what the log keeps to what the rules fold, and the names of streams.
 
 use duban_aggregates::ids::{CustomerId, HistoryId, TicketId};
-use duban_aggregates::intake::Kind;
 use duban_aggregates::meta::Meta;
+use duban_aggregates::words::Kind;
 use duban_aggregates::{customer, imported, ticket};
 use duban_codec::{CodecError, StoredEvent};
 use duban_log::{Position, Recorded, StreamName, View};

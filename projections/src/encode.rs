@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use duban_aggregates::meta::Meta;
-use duban_aggregates::order;
-use duban_aggregates::ticket::{self, Event, Ticket};
+use duban_aggregates::ticket::{self, Event, Ticket, order};
 use duban_codec::Lineage;
 use duban_log::NewEvent;
 

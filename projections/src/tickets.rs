@@ -8,10 +8,9 @@ mod row;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use duban_aggregates::chain::Stage;
-use duban_aggregates::clock::DueStep;
 use duban_aggregates::ids::{CustomerId, OrderNo, TicketId};
-use duban_aggregates::intake::Kind;
+use duban_aggregates::ticket::clock::DueStep;
+use duban_aggregates::words::{Kind, Stage};
 use jiff::Timestamp;
 
 pub use self::counts::Counts;

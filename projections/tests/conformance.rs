@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::chain::{Event as ChainEvent, Stage};
-use duban_aggregates::ids::{CommandId, HistoryId};
+use duban_aggregates::actor::Actor;
+use duban_aggregates::ids::{CommandId, HistoryId, stream_event_id};
 use duban_aggregates::imported::{self, Step};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::sealed::Sealed;
-use duban_aggregates::ticket::{self, Event, Ticket, stream_event_id};
+use duban_aggregates::ticket::chain::Event as ChainEvent;
+use duban_aggregates::ticket::{self, Event, Ticket};
+use duban_aggregates::words::{Role, Stage};
 use duban_codec::Lineage;
 use duban_log::{EventLog, Expected, NewEvent, Options, SegmentedLog, StreamName};
 use duban_projections::conformance::{CONFORMS, How, Wanted};

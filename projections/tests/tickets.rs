@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::calendar::Calendar;
-use duban_aggregates::clock::next_step;
 use duban_aggregates::ids::TicketId;
-use duban_aggregates::intake::Kind;
 use duban_aggregates::policy::Policy;
 use duban_aggregates::sealed::Sealed;
+use duban_aggregates::ticket::clock::next_step;
 use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::words::Kind;
 use duban_codec::Lineage;
 use duban_log::{EventLog, Expected, MemoryLog, NewEvent, Options, Position, SegmentedLog, StreamName};
 use duban_projections::{

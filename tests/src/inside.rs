@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
 use duban_aggregates::policy::Policy;
+use duban_aggregates::words::Role;
 use duban_engine::cluster::SharedLog;
 use duban_engine::rules::PolicyConfig;
 use duban_engine::time::{Clock, VirtualClock};

@@ -9,10 +9,7 @@ use crate::ticket::gate::Certificate;
 use crate::ticket::intake::Attachment;
 use crate::ticket::order::NewOrder;
 use crate::ticket::verdict::Finding;
-use crate::words::Gate;
-
-// Where this was before; until every user names where it is.
-pub use crate::words::{Answer, FeedbackPassed, Ground, ReopenCause, RoundCause, Stage};
+use crate::words::{Answer, Gate, Ground, ReopenCause, RoundCause, Stage};
 
 mod decide;
 mod ends;

@@ -6,10 +6,7 @@ use crate::calendar::Target;
 use crate::ids::{ClockNo, EscalationNo, OrderNo, RequestNo};
 use crate::sealed::Sealed;
 use crate::ticket::intake::Attachment;
-use crate::words::Stage;
-
-// Where this was before; until every user names where it is.
-pub use crate::words::{ClockKind, PauseCode, Rung};
+use crate::words::{ClockKind, PauseCode, Rung, Stage};
 
 mod correct;
 mod decide;

@@ -10,10 +10,7 @@ use crate::sealed::Sealed;
 use crate::ticket::draft::{Draft, attachment};
 use crate::ticket::intake::{Attachment, OutsideRequest};
 use crate::ticket::state::{End, Ticket, index};
-use crate::words::Kind;
-
-// Where this was before; until every user names where it is.
-pub use crate::words::{ContactReason, ReceiptKind};
+use crate::words::{ContactReason, Kind, ReceiptKind};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

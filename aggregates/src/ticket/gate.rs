@@ -11,10 +11,7 @@ use crate::sealed::Sealed;
 use crate::ticket::draft::Draft;
 use crate::ticket::order::MeasurePlan;
 use crate::ticket::state::{Ticket, index, next_number};
-use crate::words::{FeedbackPassed, Milestone, NotProvidedGround, Role, Stage};
-
-// Where this was before; until every user names where it is.
-pub use crate::words::Gate;
+use crate::words::{FeedbackPassed, Gate, Milestone, NotProvidedGround, Role, Stage};
 
 /// How a gate stood when the ticket closed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,10 +13,7 @@ use crate::sealed::Sealed;
 use crate::ticket::clock;
 use crate::ticket::draft::Draft;
 use crate::ticket::state::{FactKind, Ticket, index, next_number};
-use crate::words::{Kind, PauseCode};
-
-// Where this was before; until every user names where it is.
-pub use crate::words::{Milestone, Outcome};
+use crate::words::{Kind, Milestone, Outcome, PauseCode};
 
 /// What the customer ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

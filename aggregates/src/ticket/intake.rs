@@ -2,15 +2,12 @@
 
 use jiff::Timestamp;
 
+use crate::area::Area;
 use crate::ids::{CustomerId, EmployeeId, EventId, NoticeId, ProblemId, RequestNo, TicketId, UnitId};
 use crate::policy;
 use crate::sealed::Sealed;
 use crate::ticket::{fault, install};
-use crate::words::{ClockKind, ReporterKind};
-
-// Where this was before; until every user names where it is.
-pub use crate::area::Area;
-pub use crate::words::{Channel, Kind, Product, Segment, Severity, Tier};
+use crate::words::{Channel, ClockKind, Kind, Product, ReporterKind, Segment, Severity, Tier};
 
 mod decide;
 

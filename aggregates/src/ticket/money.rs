@@ -7,9 +7,7 @@ use crate::rejection::{Problem, Rejection};
 use crate::sealed::Sealed;
 use crate::ticket::draft::Draft;
 use crate::ticket::state::{Ticket, index, next_number};
-
-// Where this was before; until every user names where it is.
-pub use crate::words::{DueReason, Settlement};
+use crate::words::{DueReason, Settlement};
 
 /// What happened to dues.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,7 @@ use crate::meta::Meta;
 use crate::sealed::Sealed;
 use crate::ticket::chain::Cause;
 use crate::ticket::state::{self, Ticket};
-use crate::words::{NotProvidedGround, Stage};
-
-// Where this was before; until every user names where it is.
-pub use crate::words::Part;
+use crate::words::{NotProvidedGround, Part, Stage};
 
 mod decide;
 

@@ -9,7 +9,7 @@ use crate::ids::{
     AppointmentNo, ClockNo, DueNo, EmployeeId, EventId, NoticeId, OrderNo, ProblemId, RequestNo, TicketId,
     UnitId, VerdictNo,
 };
-pub use crate::memory::{Done, Memory};
+use crate::memory::Memory;
 use crate::meta::Meta;
 use crate::ticket::chain::Attempt;
 use crate::ticket::clock::{Clock, Escalation, Pause};

@@ -4,7 +4,7 @@ use duban_aggregates::ids::{OrderNo, VerdictNo};
 use duban_aggregates::rejection::{Missing, Rejection};
 use duban_aggregates::ticket::chain::{self, Cause};
 use duban_aggregates::ticket::{Command, gate};
-use duban_aggregates::words::{Answer, Channel, FeedbackPassed, Gate, Ground, Kind, Part, Role, Stage};
+use duban_aggregates::words::{self, Answer, Channel, FeedbackPassed, Gate, Ground, Kind, Part, Role, Stage};
 use duban_sample_tickets::scripted::*;
 
 #[test]
@@ -395,7 +395,7 @@ fn a_later_round_may_confirm_verdicts_and_never_repeats_a_penalty() {
         )
         .pass(Stage::Close);
     let again =
-        chain::Command::Reopen { because: chain::ReopenCause::CustomerReturned, reason: s("又来电") };
+        chain::Command::Reopen { because: words::ReopenCause::CustomerReturned, reason: s("又来电") };
     let office = office.then(a(Role::Desk), again.into());
     let stages = Stage::ALL.into_iter().filter(|stage| *stage < Stage::Assess);
     let office = stages.fold(office, Office::pass);

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use duban_aggregates::chain::{Answer, Event as ChainEvent, Stage, table};
-use duban_aggregates::gate::{self, Gate};
 use duban_aggregates::ids::OrderNo;
 use duban_aggregates::meta::Meta;
-use duban_aggregates::order::{self, Part};
-use duban_aggregates::ticket::Event;
+use duban_aggregates::ticket::chain::{Event as ChainEvent, table};
+use duban_aggregates::ticket::{Event, gate, order};
+use duban_aggregates::words::{Answer, Gate, Part, Stage};
 use serde::{Deserialize, Serialize};
 
 /// In which way a history deviates. The module above says what each means.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
-use duban_aggregates::chain::Stage;
 use duban_aggregates::imported;
+use duban_aggregates::words::Stage;
 use duban_codec::{StoredEvent, types};
 use duban_log::{Direction, EventLog, Reader, Recorded};
 use parking_lot::Mutex;

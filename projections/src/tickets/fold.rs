@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use duban_aggregates::calendar::Calendar;
-use duban_aggregates::clock::next_step;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::policy::Policy;
+use duban_aggregates::ticket::clock::next_step;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_log::{Direction, EventLog, Reader, Recorded};
 use parking_lot::Mutex;

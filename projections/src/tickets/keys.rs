@@ -1,11 +1,10 @@
 //! The table's keys: one row a ticket, and below it the orders in which people look for tickets. Every key of an index
 //! follows from the row alone, so that what is no longer true is found and taken away.
 
-use duban_aggregates::chain::Stage;
-use duban_aggregates::chain::table::InHandOf;
-use duban_aggregates::clock::{DueStep, Rung, Step};
 use duban_aggregates::ids::{ClockNo, CustomerId, OrderNo, TicketId, VerdictNo};
-use duban_aggregates::intake::Kind;
+use duban_aggregates::ticket::chain::table::InHandOf;
+use duban_aggregates::ticket::clock::{DueStep, Step};
+use duban_aggregates::words::{Kind, Rung, Stage};
 use jiff::Timestamp;
 use uuid::Uuid;
 

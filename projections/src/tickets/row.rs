@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use duban_aggregates::chain::Stage;
-use duban_aggregates::clock::{DueStep, Subject};
-use duban_aggregates::custody::Holder;
+use duban_aggregates::area::Area;
 use duban_aggregates::ids::{CustomerId, OrderNo, TicketId, UnitId};
-use duban_aggregates::intake::{Area, Channel, Kind, Segment, Severity, Tier};
-use duban_aggregates::money::Due;
-use duban_aggregates::order::{Part, Status};
-use duban_aggregates::state::End;
 use duban_aggregates::ticket::Ticket;
+use duban_aggregates::ticket::clock::{DueStep, Subject};
+use duban_aggregates::ticket::custody::Holder;
+use duban_aggregates::ticket::money::Due;
+use duban_aggregates::ticket::order::Status;
+use duban_aggregates::ticket::state::End;
+use duban_aggregates::words::{Channel, Kind, Part, Segment, Severity, Stage, Tier};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

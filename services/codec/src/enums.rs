@@ -1,15 +1,10 @@
 //! Closed lists of values: a new one on either side breaks the build here.
 
-use duban_aggregates::actor::Role;
-use duban_aggregates::chain::{Answer, FeedbackPassed, Ground, ReopenCause, RoundCause, Stage};
-use duban_aggregates::clock::{ClockKind, PauseCode, Rung};
-use duban_aggregates::contact::{ContactReason, ReceiptKind};
-use duban_aggregates::gate::Gate;
-use duban_aggregates::install::{Milestone, Outcome};
-use duban_aggregates::intake::{Channel, Kind, Product, Segment, Severity, Tier};
-use duban_aggregates::money::{DueReason, Settlement};
-use duban_aggregates::order::Part;
-use duban_aggregates::words::{NotProvidedGround, ReporterKind};
+use duban_aggregates::words::{
+    Answer, Channel, ClockKind, ContactReason, DueReason, FeedbackPassed, Gate, Ground, Kind, Milestone,
+    NotProvidedGround, Outcome, Part, PauseCode, Product, ReceiptKind, ReopenCause, ReporterKind, Role,
+    RoundCause, Rung, Segment, Settlement, Severity, Stage, Tier,
+};
 use duban_proto::event::v1 as pb;
 
 use crate::error::{Malformed, Problem};

@@ -1,10 +1,10 @@
 //! The table of stored types: name, message, domain event. The one place to add an event; a new variant of a domain event,
 //! or a new message of the proto, breaks the build here.
 
-use duban_aggregates::{
-    chain, clock, contact, customer, edition, emergency, fault, gate, imported, install, intake, money,
-    notice, office, order, problem, ticket, verdict,
+use duban_aggregates::ticket::{
+    self, chain, clock, contact, fault, gate, install, intake, money, order, verdict,
 };
+use duban_aggregates::{customer, edition, emergency, imported, notice, office, problem};
 use duban_proto::event::v1 as pb;
 use duban_proto::event::v1::event::Payload;
 use prost::Message as _;

@@ -1,23 +1,25 @@
 //! What several events carry: domain structs and their messages, field by field. A new field on either side breaks the
 //! build here.
 
+use duban_aggregates::area::Area;
 use duban_aggregates::calendar::Target;
-use duban_aggregates::chain::{Cause, Judgement, NamedUnit, NewVerdict};
-use duban_aggregates::clock::{Start, Subject};
 use duban_aggregates::emergency::Place;
-use duban_aggregates::gate::{Certificate, Held};
 use duban_aggregates::ids::{AppointmentNo, OrderNo, RequestNo};
 use duban_aggregates::imported::{Attribute, Step};
-use duban_aggregates::install::{Milestone, Order as InstallOrder};
-use duban_aggregates::intake::{
-    Area, Attachment, Customer, Fact, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
-    Source, TakenOver,
-};
 use duban_aggregates::office::{DayHead, SignedHead};
-use duban_aggregates::order::NotProvided;
 use duban_aggregates::sealed::Sealed;
-use duban_aggregates::verdict::Finding;
-use duban_aggregates::{fault, install};
+use duban_aggregates::ticket::chain::{Cause, Judgement, NamedUnit, NewVerdict};
+use duban_aggregates::ticket::clock::{Start, Subject};
+use duban_aggregates::ticket::fault;
+use duban_aggregates::ticket::gate::{Certificate, Held};
+use duban_aggregates::ticket::install::{self, Order as InstallOrder};
+use duban_aggregates::ticket::intake::{
+    Attachment, Customer, Fact, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service, Source,
+    TakenOver,
+};
+use duban_aggregates::ticket::order::NotProvided;
+use duban_aggregates::ticket::verdict::Finding;
+use duban_aggregates::words::Milestone;
 use duban_proto::event::v1 as pb;
 use jiff::civil::Time;
 use uuid::Uuid;

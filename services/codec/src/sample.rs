@@ -2,20 +2,19 @@
 
 use duban_aggregates::actor::Actor;
 use duban_aggregates::calendar::Target;
-use duban_aggregates::chain::Cause;
-use duban_aggregates::clock::Subject;
 use duban_aggregates::ids::{
     AppointmentNo, ClockNo, CommandId, CustomerId, DueNo, EmergencyId, EmployeeId, EscalationNo, EventId,
     HistoryId, MeasureNo, NoticeId, OrderNo, ProblemId, RequestNo, TicketId, UnitId, VerdictNo,
 };
-use duban_aggregates::intake::Fact;
 use duban_aggregates::meta::Meta;
-use duban_aggregates::office::{DayHead, SignedHead};
+use duban_aggregates::office::{self, DayHead, SignedHead};
 use duban_aggregates::sealed::Sealed;
-use duban_aggregates::verdict::Finding;
-use duban_aggregates::{
-    customer, edition, emergency, fault, imported, install, notice, office, problem, ticket,
-};
+use duban_aggregates::ticket::chain::Cause;
+use duban_aggregates::ticket::clock::Subject;
+use duban_aggregates::ticket::intake::Fact;
+use duban_aggregates::ticket::verdict::Finding;
+use duban_aggregates::ticket::{self, fault, install};
+use duban_aggregates::{customer, edition, emergency, imported, notice, problem};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use uuid::Uuid;

@@ -43,7 +43,7 @@ pub(crate) fn apply<'a>(
 #[cfg(test)]
 mod tests {
     use duban_aggregates::ids::OrderNo;
-    use duban_aggregates::{order, ticket};
+    use duban_aggregates::ticket::{self, order};
 
     use super::*;
     use crate::Stored;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use duban_aggregates::ids::{EventId, OrderNo};
-use duban_aggregates::{customer, edition, emergency, imported, notice, office, order, problem, ticket};
+use duban_aggregates::ticket::{self, order};
+use duban_aggregates::{customer, edition, emergency, imported, notice, office, problem};
 use duban_codec::sample::{self, Gen};
 use duban_codec::{
     CodecError, Lineage, Stored, StoredEvent, decode_meta, decode_metadata, decode_ticket, descriptors,

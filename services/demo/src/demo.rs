@@ -10,7 +10,8 @@ mod trace2;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
+use duban_aggregates::words::Role;
 use duban_client::{Client, ClientError, ConnectOptions, TokenHolder, Tokens};
 use duban_engine::time::VirtualClock;
 use duban_history::proof::signed_head::HeadJson;

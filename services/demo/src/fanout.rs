@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::ids::CommandId;
+use duban_aggregates::actor::Actor;
+use duban_aggregates::ids::{CommandId, stream_event_id};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::problem;
-use duban_aggregates::ticket::stream_event_id;
+use duban_aggregates::words::Role;
 use duban_client::{ClientError, TokenHolder, Tokens};
 use duban_codec::Lineage;
 use duban_engine::time::SystemClock;

@@ -1,7 +1,7 @@
 //! Everybody who may act or look, for development and the demo.
 
-use duban_aggregates::actor::Role;
 use duban_aggregates::policy::Policy;
+use duban_aggregates::words::Role;
 
 /// One identity a role, members and supervisors one a unit of the register.
 #[must_use]

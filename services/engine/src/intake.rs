@@ -6,13 +6,13 @@ mod phone_directory;
 
 use std::sync::Arc;
 
-use duban_aggregates::chain;
 use duban_aggregates::customer::{self, Customer, ErasureEvidence};
 use duban_aggregates::ids::{CustomerId, DueNo, TicketId};
-use duban_aggregates::intake::{self, Intake, Segment, Tier};
 use duban_aggregates::rejection::Missing;
-use duban_aggregates::state::End;
-use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::ticket::intake::{self, Intake};
+use duban_aggregates::ticket::state::End;
+use duban_aggregates::ticket::{self, Ticket, chain};
+use duban_aggregates::words::{Segment, Tier};
 use duban_log::Position;
 use duban_projections::Stopped;
 use duban_vault::seal::{CustomerSealer, Sealer};

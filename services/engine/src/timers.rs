@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
-use duban_aggregates::clock::{Command, DueStep};
 use duban_aggregates::ids::TicketId;
+use duban_aggregates::ticket::clock::{Command, DueStep};
 use duban_log::Position;
 use duban_projections::{Stopped, Tickets};
 use futures::StreamExt;

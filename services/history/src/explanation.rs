@@ -86,8 +86,8 @@ pub fn explain_verdict(
     rests_on.extend(explained.because.iter().flatten());
     rests_on.extend(explained.involved.iter().map(|why| why.event()));
     let because = match &explained.verdict.finding {
-        duban_aggregates::verdict::Finding::AtFault { because, .. } => because.as_slice(),
-        duban_aggregates::verdict::Finding::NotAtFault { .. } => &[],
+        duban_aggregates::ticket::verdict::Finding::AtFault { because, .. } => because.as_slice(),
+        duban_aggregates::ticket::verdict::Finding::NotAtFault { .. } => &[],
     };
     let calendar = versions.calendars.first().map(|calendar| calendar.version.clone());
     Ok(Some(api::ExplainVerdictResponse {

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use duban_aggregates::chain::FeedbackPassed;
-use duban_aggregates::clock::{Clock, Status as ClockStands};
-use duban_aggregates::custody::Held;
-use duban_aggregates::gate::{self, Certificate, Gate};
 use duban_aggregates::ids::{MeasureNo, OrderNo, VerdictNo};
-use duban_aggregates::intake::Attachment;
-use duban_aggregates::order::Status as OrderStands;
 use duban_aggregates::sealed::Sealed;
-use duban_aggregates::state::End;
-use duban_aggregates::ticket::{self, Ticket};
-use duban_aggregates::verdict::{Finding, Verdict};
-use duban_aggregates::{chain, intake, order, verdict};
+use duban_aggregates::ticket::clock::{Clock, Status as ClockStands};
+use duban_aggregates::ticket::custody::Held;
+use duban_aggregates::ticket::gate::{self, Certificate};
+use duban_aggregates::ticket::intake::{self, Attachment};
+use duban_aggregates::ticket::order::{self, Status as OrderStands};
+use duban_aggregates::ticket::state::End;
+use duban_aggregates::ticket::verdict::{self, Finding, Verdict};
+use duban_aggregates::ticket::{self, Ticket, chain};
+use duban_aggregates::words::{FeedbackPassed, Gate};
 use duban_codec::Wire;
 
 use duban_log::Recorded;
@@ -204,7 +203,8 @@ impl FoldedTicket {
 
     fn order(&self, order: &order::Order, opener: &TextOpener) -> api::OrderView {
         let its = |clock: &&Clock| {
-            clock.is_live() && clock.start.subject == duban_aggregates::clock::Subject::Order(order.number)
+            clock.is_live()
+                && clock.start.subject == duban_aggregates::ticket::clock::Subject::Order(order.number)
         };
         api::OrderView {
             order: order.number.0,
@@ -324,7 +324,7 @@ fn custody(ticket: &Ticket, moment: Timestamp) -> Vec<api::CustodyStretch> {
     ticket.custody.up_to(moment).into_iter().map(stretch).collect()
 }
 
-fn request(request: &duban_aggregates::contact::Request) -> api::RequestView {
+fn request(request: &duban_aggregates::ticket::contact::Request) -> api::RequestView {
     api::RequestView { request: request.outside.put(), owed: request.is_owed() }
 }
 
@@ -354,7 +354,7 @@ pub(super) fn verdict_view(verdict: &Verdict, opener: &TextOpener) -> api::Verdi
     }
 }
 
-fn due(number: u32, due: &duban_aggregates::money::Due) -> api::DueView {
+fn due(number: u32, due: &duban_aggregates::ticket::money::Due) -> api::DueView {
     api::DueView {
         due: number,
         reason: due.reason.put(),
@@ -365,7 +365,7 @@ fn due(number: u32, due: &duban_aggregates::money::Due) -> api::DueView {
     }
 }
 
-fn escalation(number: u32, escalation: &duban_aggregates::clock::Escalation) -> api::EscalationView {
+fn escalation(number: u32, escalation: &duban_aggregates::ticket::clock::Escalation) -> api::EscalationView {
     let status = match escalation.issued {
         None => api::EscalationStatus::Proposed,
         Some(true) => api::EscalationStatus::Issued,
@@ -380,13 +380,16 @@ fn escalation(number: u32, escalation: &duban_aggregates::clock::Escalation) -> 
 }
 
 fn milestones(ticket: &Ticket) -> Vec<api::MilestoneView> {
-    let view = |(milestone, (at, _)): (&duban_aggregates::install::Milestone, &(Timestamp, _))| {
+    let view = |(milestone, (at, _)): (&duban_aggregates::words::Milestone, &(Timestamp, _))| {
         api::MilestoneView { milestone: milestone.put(), reached_at: at.put() }
     };
     ticket.install.milestones.iter().map(view).collect()
 }
 
-fn appointment(number: u32, appointment: &duban_aggregates::install::Appointment) -> api::AppointmentView {
+fn appointment(
+    number: u32,
+    appointment: &duban_aggregates::ticket::install::Appointment,
+) -> api::AppointmentView {
     api::AppointmentView {
         appointment: number,
         from: appointment.from.put(),

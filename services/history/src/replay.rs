@@ -13,11 +13,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use duban_aggregates::calendar::Calendar;
-use duban_aggregates::ids::{CommandId, TicketId};
-use duban_aggregates::intake::Kind;
+use duban_aggregates::ids::{CommandId, TicketId, stream_event_id};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
-use duban_aggregates::ticket::{self, Ticket, stream_event_id};
+use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::words::Kind;
 use duban_aggregates::{edition, office};
 use duban_codec::CodecError;
 use duban_log::{Reader, View, part_of};

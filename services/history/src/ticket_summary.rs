@@ -1,6 +1,6 @@
 //! A ticket in a list, as answers say it.
 
-use duban_aggregates::state::End;
+use duban_aggregates::ticket::state::End;
 use duban_codec::Wire;
 use duban_projections::Row;
 use duban_proto::api::v1 as api;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use duban_aggregates::intake::{Channel, Kind, Product, Segment, Severity, Tier};
 use duban_aggregates::policy::Policy;
+use duban_aggregates::words::{Channel, Kind, Product, Segment, Severity, Tier};
 use jiff::tz::Offset;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use duban_aggregates::chain::Stage;
 use duban_aggregates::ids::{CommandId, HistoryId};
 use duban_aggregates::imported::{Attribute, Step};
+use duban_aggregates::words::Stage;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde::Deserialize;

@@ -5,9 +5,10 @@ mod histories;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use duban_aggregates::intake::{Channel, Event as IntakeEvent, Intake, Kind, Product};
 use duban_aggregates::policy::Policy;
+use duban_aggregates::ticket::intake::{Event as IntakeEvent, Intake};
 use duban_aggregates::ticket::{Event, Ticket};
+use duban_aggregates::words::{Channel, Kind, Product};
 use duban_codec::with_causes;
 use duban_engine::data_directory::{log_dir, open_reader, open_texts};
 use duban_engine::runner::Rules;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use duban_aggregates::install;
-use duban_aggregates::intake::{Channel, Kind, Product, Segment, Severity, Tier};
 use duban_aggregates::policy::Policy;
+use duban_aggregates::ticket::install;
+use duban_aggregates::words::{Channel, Kind, Product, Segment, Severity, Tier};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::ids::HistoryId;
+use duban_aggregates::actor::Actor;
+use duban_aggregates::ids::{HistoryId, stream_event_id};
 use duban_aggregates::imported::{self, Command, Event, History};
 use duban_aggregates::meta::{Context, Meta};
-use duban_aggregates::ticket::stream_event_id;
+use duban_aggregates::words::Role;
 use duban_codec::Lineage;
 use duban_engine::data_directory::{WritableDirectory, log_dir};
 use duban_engine::runner::Rules;

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
+use duban_aggregates::area::Area;
 use duban_aggregates::ids::{CommandId, CustomerId, EmployeeId, TicketId, UnitId};
-use duban_aggregates::intake::{self, Area, Customer, FirstOwner, Intake, Service, Source};
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::sealed::Sealed;
+use duban_aggregates::ticket::intake::{self, Customer, FirstOwner, Intake, Service, Source};
 use duban_aggregates::ticket::{self, Command, Event};
+use duban_aggregates::words::Role;
 use duban_engine::data_directory::{WritableDirectory, log_dir};
 use duban_engine::runner::Rules;
 use duban_engine::time::{Clock, SystemClock};

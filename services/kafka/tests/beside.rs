@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use duban_aggregates::intake::Kind;
+use duban_aggregates::words::Kind;
 use duban_engine::runner::Bounds;
 use duban_engine::sidecar::Sidecar;
 use duban_engine::time::VirtualClock;

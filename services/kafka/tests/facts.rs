@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duban_aggregates::ids::TicketId;
-use duban_aggregates::intake::Kind;
+use duban_aggregates::words::Kind;
 use duban_engine::runner::Bounds;
 use duban_engine::sidecar::SidecarHost;
 use duban_engine::sidecar::kafka_config::KafkaConfig as Config;

@@ -39,7 +39,10 @@ fn main() {
                 count("rounds > 1", ticket.round.number > 1);
                 count("returned", ticket.ever_returned);
                 count("reopened", ticket.reopened > 0);
-                count("breached", ticket.clocks.iter().any(duban_aggregates::clock::Clock::is_breached));
+                count(
+                    "breached",
+                    ticket.clocks.iter().any(duban_aggregates::ticket::clock::Clock::is_breached),
+                );
                 count("appeal granted", ticket.verdicts.iter().any(|verdict| verdict.reversed));
                 count("by rule", history.iter().any(|(meta, _)| meta.actor.id.as_str() == "rule"));
                 if ticket.is_open() {
@@ -47,7 +50,7 @@ fn main() {
                         .entry(format!(
                             "  open at {} ({:?})",
                             ticket.stage.name(),
-                            duban_aggregates::gate::all_missing(&ticket).first()
+                            duban_aggregates::ticket::gate::all_missing(&ticket).first()
                         ))
                         .or_default() += 1;
                 }

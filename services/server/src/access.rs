@@ -5,8 +5,9 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
 use duban_aggregates::ids::UnitId;
+use duban_aggregates::words::Role;
 use futures::future::Either;
 use http::{Request, Response};
 use tonic::{Code, Status};

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use duban_aggregates::actor::Role;
+use duban_aggregates::words::Role;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as ev;
 use prost::Message;

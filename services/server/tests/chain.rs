@@ -3,7 +3,7 @@
 
 mod support;
 
-use duban_aggregates::actor::Role;
+use duban_aggregates::words::Role;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as ev;
 use support::{World, attachment, id, intake, known_cause, lead};

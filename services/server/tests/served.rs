@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use duban_aggregates::actor::Role;
+use duban_aggregates::words::Role;
 use duban_engine::drain::Drain;
 use duban_engine::time::{Clock, SystemClock};
 use duban_server::access::{AccessTable, GuardLayer, Row};

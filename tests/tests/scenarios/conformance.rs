@@ -1,12 +1,11 @@
 //! Conformance over gRPC: what the rules wrote conforms, what somebody wrote past them is found, and foreign histories are held to the
 //! same measure.
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::chain::Stage;
-use duban_aggregates::ids::{CommandId, HistoryId};
+use duban_aggregates::actor::Actor;
+use duban_aggregates::ids::{CommandId, HistoryId, stream_event_id};
 use duban_aggregates::imported::{Event, Step};
 use duban_aggregates::meta::Meta;
-use duban_aggregates::ticket::stream_event_id;
+use duban_aggregates::words::{Role, Stage};
 use duban_client::TokenHolder;
 use duban_codec::Lineage;
 use duban_log::{Expected, NewEvent, StreamName};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use duban_aggregates::chain::Stage;
+use duban_aggregates::words::Stage;
 use duban_codec::Wire;
 use duban_history::conformance::ConformanceOfLog;
 use duban_projections::conformance::How;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duban_aggregates::ids::CustomerId;
-use duban_aggregates::{intake, ticket};
+use duban_aggregates::ticket::{self, intake};
 use duban_codec::types;
 use duban_history::proof::signed_head::HeadJson;
 use duban_log::{

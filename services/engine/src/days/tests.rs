@@ -1,8 +1,8 @@
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
 use duban_aggregates::customer::{self, Customer};
 use duban_aggregates::ids::{CommandId, CustomerId, TicketId};
-use duban_aggregates::intake::{Segment, Tier};
 use duban_aggregates::office::SignedHead;
+use duban_aggregates::words::{Role, Segment, Tier};
 use duban_codec::Lineage;
 use duban_log::{EventLog, MemoryLog, StreamName};
 use duban_vault::own_ids::OwnIds;

@@ -1,8 +1,8 @@
 //! What is compared before one ticket takes another over.
 
-use duban_aggregates::chain::MergeEvidence;
 use duban_aggregates::ids::{CustomerId, TicketId};
 use duban_aggregates::ticket::Ticket;
+use duban_aggregates::ticket::chain::MergeEvidence;
 
 /// What a merge compares of each side.
 pub(super) struct MergeSide {

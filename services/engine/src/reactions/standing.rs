@@ -1,11 +1,11 @@
 //! The standing rule: routine faults and installs are inspected, reported and assessed by a versioned rule, three events;
 //! the daily draw is their human check (domain.md section 3, Routine). Complaints never.
 
-use duban_aggregates::chain::{Command, Judgement, Stage};
-use duban_aggregates::gate::Gate;
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::ticket::Ticket;
-use duban_aggregates::verdict::Finding;
+use duban_aggregates::ticket::chain::{Command, Judgement};
+use duban_aggregates::ticket::verdict::Finding;
+use duban_aggregates::words::{Gate, Stage};
 
 use super::{Cause, Halt, Reactions};
 

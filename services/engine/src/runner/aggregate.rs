@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use duban_aggregates::chain::Stage;
-use duban_aggregates::clock::{self, DueStep};
 use duban_aggregates::ids::CommandId;
+use duban_aggregates::memory::Done;
 use duban_aggregates::meta::{Context, Meta};
 use duban_aggregates::policy::Policy;
 use duban_aggregates::rejection::Rejection;
-use duban_aggregates::state::Done;
-use duban_aggregates::{customer, edition, emergency, intake, notice, office, problem, ticket};
+use duban_aggregates::ticket::clock::{self, DueStep};
+use duban_aggregates::ticket::{self, intake};
+use duban_aggregates::words::Stage;
+use duban_aggregates::{customer, edition, emergency, notice, office, problem};
 use duban_codec::CodecError;
 use duban_projections::ticket_tags;
 use jiff::Timestamp;

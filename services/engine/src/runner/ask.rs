@@ -1,8 +1,9 @@
 //! What surrounds a command on its way, and what comes back.
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::clock::{DueStep, Rung, Step};
+use duban_aggregates::actor::Actor;
 use duban_aggregates::ids::CommandId;
+use duban_aggregates::ticket::clock::{DueStep, Step};
+use duban_aggregates::words::{Role, Rung};
 use duban_aggregates::{edition, office};
 use duban_codec::Lineage;
 use duban_log::Position;

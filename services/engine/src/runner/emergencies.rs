@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use duban_aggregates::area::Area;
 use duban_aggregates::emergency::Emergency;
-use duban_aggregates::intake::Area;
 use duban_aggregates::policy::Policy;
 use parking_lot::RwLock;
 

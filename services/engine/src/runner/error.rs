@@ -1,7 +1,7 @@
 //! Why a command did not run. Mapped to gRPC in `grpc/error.rs` and nowhere else.
 
-use duban_aggregates::chain::Stage;
 use duban_aggregates::rejection::Rejection;
+use duban_aggregates::words::Stage;
 
 use duban_projections::Stopped;
 

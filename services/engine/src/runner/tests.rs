@@ -1,9 +1,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
 use duban_aggregates::ids::{CommandId, ProblemId};
 use duban_aggregates::problem::Command;
+use duban_aggregates::words::Role;
 use duban_codec::Lineage;
 use duban_log::{Error, Filter, Head, MemoryLog, Page, Position, Subscription};
 use duban_vault::own_ids::OwnIds;

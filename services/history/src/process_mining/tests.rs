@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use duban_aggregates::actor::{Actor, Role};
-use duban_aggregates::chain::Stage;
-use duban_aggregates::ids::{CommandId, HistoryId};
+use duban_aggregates::actor::Actor;
+use duban_aggregates::ids::{CommandId, HistoryId, stream_event_id};
 use duban_aggregates::imported::{self, Attribute, Step};
 use duban_aggregates::meta::Meta;
 use duban_aggregates::policy::Policy;
 use duban_aggregates::sealed::Sealed;
-use duban_aggregates::ticket::stream_event_id;
+use duban_aggregates::words::{Role, Stage};
 use duban_codec::Lineage;
 use duban_log::{
     BulkAppend, EventLog, Expected, NewEvent, Options, Reader, SegmentedLog, StreamName, append_in_order,

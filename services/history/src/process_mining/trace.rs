@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use duban_aggregates::chain::Event as ChainEvent;
-use duban_aggregates::clock::{self, Subject};
 use duban_aggregates::ids::{OrderNo, UnitId};
 use duban_aggregates::imported;
-use duban_aggregates::intake::{self, Intake, Kind};
-use duban_aggregates::order;
-use duban_aggregates::ticket::Event;
+use duban_aggregates::ticket::chain::Event as ChainEvent;
+use duban_aggregates::ticket::clock::{self, Subject};
+use duban_aggregates::ticket::intake::{self, Intake};
+use duban_aggregates::ticket::{Event, order};
+use duban_aggregates::words::Kind;
 use duban_codec::CodecError;
 use duban_log::{Direction, Reader, Recorded, StreamName};
 use jiff::Timestamp;

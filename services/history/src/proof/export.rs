@@ -159,7 +159,7 @@ fn whole(
 #[cfg(test)]
 mod tests {
     use duban_aggregates::sealed::Sealed;
-    use duban_aggregates::state::End;
+    use duban_aggregates::ticket::state::End;
     use duban_aggregates::ticket::{self, Ticket};
     use duban_log::Position;
     use duban_projections::{ticket_stream, ticket_to_store};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use duban_aggregates::chain::Stage;
 use duban_aggregates::imported::{Event, Step};
+use duban_aggregates::words::Stage;
 use duban_codec::with_causes;
 use duban_engine::data_directory::open_reader;
 use duban_engine::runner::Rules;

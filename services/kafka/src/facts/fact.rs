@@ -1,11 +1,10 @@
 //! What other systems say, and the command that it becomes. The schemas are published in `deploy/kafka`.
 
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
 use duban_aggregates::ids::TicketId;
-use duban_aggregates::install::Milestone;
 use duban_aggregates::rejection::{Problem, Rejection};
-use duban_aggregates::ticket::{self, Ticket};
-use duban_aggregates::{fault, install};
+use duban_aggregates::ticket::{self, Ticket, fault, install};
+use duban_aggregates::words::{Milestone, Role};
 use duban_engine::runner::RunError;
 use duban_vault::seal::Sealer;
 use jiff::{SignedDuration, Timestamp};

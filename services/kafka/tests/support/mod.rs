@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use duban_aggregates::ids::{CustomerId, TicketId};
-use duban_aggregates::intake::Kind;
 use duban_aggregates::ticket::{self, Ticket};
+use duban_aggregates::words::Kind;
 use duban_codec::Lineage;
 use duban_codec::sample::{self, Gen};
 use duban_engine::drain::Drain;
@@ -170,7 +170,7 @@ impl World {
         let all = self.events().await;
         let own = all.iter().filter(|event| event.stream.as_str().ends_with(&ticket.to_string()));
         own.map(|event| (event, duban_codec::decode_metadata(&event.metadata).unwrap()))
-            .filter(|(_, metadata)| metadata.actor.role == duban_aggregates::actor::Role::Import)
+            .filter(|(_, metadata)| metadata.actor.role == duban_aggregates::words::Role::Import)
             .filter(|(event, _)| event.kind.starts_with("fault.") || event.kind.starts_with("install."))
             .map(|(event, metadata)| (event.kind.to_string(), metadata.command.0, metadata.actor.id.0))
             .collect()

@@ -1,7 +1,7 @@
 //! Assessment 考核: verdicts, penalties, dues, closing.
 
 use duban_aggregates::ids::{DueNo, VerdictNo};
-use duban_aggregates::{chain, money, verdict};
+use duban_aggregates::ticket::{chain, money, verdict};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::assessment_service_server::AssessmentService;
 use tonic::Request;

@@ -1,6 +1,6 @@
 //! Auditors.
 
-use duban_aggregates::intake;
+use duban_aggregates::ticket::intake;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::audit_service_server::AuditService;
 use tonic::{Request, Response};

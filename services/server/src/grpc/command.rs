@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use duban_aggregates::ids::{CommandId, TicketId, UnitId};
-use duban_aggregates::order::Order;
+use duban_aggregates::ticket::order::Order;
 use duban_aggregates::ticket::{self, Ticket};
 use duban_codec::Lineage;
 use duban_engine::Engine;

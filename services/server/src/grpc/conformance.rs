@@ -1,6 +1,6 @@
 //! Conformance: the table of patterns, and the histories that deviate.
 
-use duban_aggregates::chain::Stage;
+use duban_aggregates::words::Stage;
 use duban_engine::runner::RunError;
 use duban_engine::views::PATIENCE;
 use duban_history::conformance::{deviating_history, patterns_answer};

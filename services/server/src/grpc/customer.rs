@@ -2,7 +2,7 @@
 
 use duban_aggregates::customer::{Command, Customer};
 use duban_aggregates::ids::CustomerId;
-use duban_aggregates::intake::{Segment, Tier};
+use duban_aggregates::words::{Segment, Tier};
 use duban_codec::Wire;
 use duban_engine::runner::{Answer, RunError};
 use duban_projections::Row;

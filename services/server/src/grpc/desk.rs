@@ -2,7 +2,7 @@
 
 use duban_aggregates::ids::{AppointmentNo, EventId, NoticeId, ProblemId, RequestNo, TicketId};
 use duban_aggregates::problem::Problem;
-use duban_aggregates::{chain, clock, contact, fault, install, intake};
+use duban_aggregates::ticket::{chain, clock, contact, fault, install, intake};
 use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::desk_service_server::DeskService;

@@ -1,7 +1,7 @@
 //! Dispatch 派单.
 
 use duban_aggregates::ids::OrderNo;
-use duban_aggregates::{chain, order};
+use duban_aggregates::ticket::{chain, order};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::dispatch_service_server::DispatchService;
 use tonic::Request;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use duban_aggregates::chain::Stage;
 use duban_aggregates::rejection::{Class, Rejection};
+use duban_aggregates::words::Stage;
 use duban_engine::runner::{FieldProblem, RunError};
 use duban_history::error::{FROM_SEES_MORE, HistoryError};
 use duban_projections::Stopped;

@@ -1,6 +1,6 @@
 //! Faults 障碍: the facts that only they have.
 
-use duban_aggregates::fault::{Command, Fact};
+use duban_aggregates::ticket::fault::{Command, Fact};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::fault_service_server::FaultService;
 use tonic::Request;

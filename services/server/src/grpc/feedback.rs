@@ -1,7 +1,7 @@
 //! Feedback 反馈, by the desk.
 
-use duban_aggregates::chain;
 use duban_aggregates::ids::OrderNo;
+use duban_aggregates::ticket::chain;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::feedback_service_server::FeedbackService;
 use tonic::Request;

@@ -1,7 +1,7 @@
 //! Inspection 检查.
 
 use duban_aggregates::ids::MeasureNo;
-use duban_aggregates::{chain, gate};
+use duban_aggregates::ticket::{chain, gate};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::inspection_service_server::InspectionService;
 use tonic::Request;

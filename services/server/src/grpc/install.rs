@@ -1,7 +1,7 @@
 //! Installs 装移机: milestones, and appointments, which faults may have too.
 
 use duban_aggregates::ids::AppointmentNo;
-use duban_aggregates::install::{Command, Fact};
+use duban_aggregates::ticket::install::{Command, Fact};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::install_service_server::InstallService;
 use tonic::Request;

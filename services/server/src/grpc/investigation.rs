@@ -1,6 +1,6 @@
 //! Investigation 调查.
 
-use duban_aggregates::chain;
+use duban_aggregates::ticket::chain;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::investigation_service_server::InvestigationService;
 use tonic::Request;

@@ -1,11 +1,11 @@
 //! From what callers send to what the rules take. Every problem is named by its field.
 
 use duban_aggregates::TEXT_BYTES_MAX;
-use duban_aggregates::chain::{Cause, Judgement, NamedUnit};
 use duban_aggregates::ids::{CustomerId, EventId, UnitId};
-use duban_aggregates::order::{MeasurePlan, NewOrder};
 use duban_aggregates::sealed::Sealed;
-use duban_aggregates::verdict::Finding;
+use duban_aggregates::ticket::chain::{Cause, Judgement, NamedUnit};
+use duban_aggregates::ticket::order::{MeasurePlan, NewOrder};
+use duban_aggregates::ticket::verdict::Finding;
 use duban_codec::Wire;
 use duban_log::Position;
 use duban_proto::api::v1 as api;

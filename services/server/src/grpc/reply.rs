@@ -1,7 +1,7 @@
 //! Responsible units 答复: orders, measures, and what a unit says to its verdicts.
 
 use duban_aggregates::ids::{EmployeeId, MeasureNo, OrderNo, VerdictNo};
-use duban_aggregates::{gate, order, verdict};
+use duban_aggregates::ticket::{gate, order, verdict};
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::reply_service_server::ReplyService;
 use tonic::Request;

@@ -1,6 +1,6 @@
 //! Reporting 上报.
 
-use duban_aggregates::chain;
+use duban_aggregates::ticket::chain;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::report_service_server::ReportService;
 use tonic::Request;

@@ -3,12 +3,18 @@
 //! A unit's members reach what belongs to their unit; where only the ticket's state tells whose something is, the rules
 //! compare it with the proven identity.
 
-use duban_aggregates::actor::Role::{
-    Administrator, Assessment, Auditor, Desk, Dispatch, Inspection, Investigation, Monitor, Reporting,
+use duban_aggregates::words::Role::{
+    self, Administrator, Assessment, Auditor, Desk, Dispatch, Inspection, Investigation, Monitor, Reporting,
     Supervisor, Unit,
 };
+use duban_aggregates::words::Stage;
 
 use crate::access::Row;
+
+/// Whose command completes a stage, as the chain's table says.
+const fn completes(stage: Stage) -> Role {
+    stage.row().role
+}
 
 macro_rules! rows {
     ($(#[$doc:meta])* $name:ident, $service:literal { $($method:literal: [$($any:expr),*] $(own [$($own:expr),*])?;)* }) => {
@@ -41,10 +47,10 @@ rows! { DESK, "DeskService" {
     "LinkNotice": [Desk, Investigation, Dispatch];
 } }
 
-rows! { INVESTIGATION, "InvestigationService" { "Investigate": [Investigation]; } }
+rows! { INVESTIGATION, "InvestigationService" { "Investigate": [completes(Stage::Investigate)]; } }
 
 rows! { DISPATCH, "DispatchService" {
-    "Dispatch": [Dispatch];
+    "Dispatch": [completes(Stage::Dispatch)];
     "AddAssist": [Dispatch];
     // A round's third return is a supervisor's, which the rules tell.
     "GrantReturn": [Dispatch, Supervisor];
@@ -57,7 +63,7 @@ rows! { DISPATCH, "DispatchService" {
 
 rows! { REPLY, "ReplyService" {
     "Accept": [] own [Unit];
-    "Reply": [] own [Unit];
+    "Reply": [] own [completes(Stage::Reply)];
     "RequestReturn": [] own [Unit];
     "AskExtension": [] own [Unit];
     "WaitForAssist": [] own [Unit];
@@ -70,22 +76,22 @@ rows! { REPLY, "ReplyService" {
 } }
 
 rows! { FEEDBACK, "FeedbackService" {
-    "RecordFeedback": [Desk];
+    "RecordFeedback": [completes(Stage::Feedback)];
     "AttemptContact": [Desk];
     "SendReplyBack": [Desk];
 } }
 
 rows! { INSPECTION, "InspectionService" {
-    "Inspect": [Inspection];
+    "Inspect": [completes(Stage::Inspect)];
     "FailMeasure": [Inspection, Supervisor];
 } }
 
-rows! { REPORT, "ReportService" { "Report": [Reporting]; } }
+rows! { REPORT, "ReportService" { "Report": [completes(Stage::Report)]; } }
 
 rows! { ASSESSMENT, "AssessmentService" {
-    "Assess": [Assessment];
+    "Assess": [completes(Stage::Assess)];
     "RequestFacts": [Assessment];
-    "Close": [Assessment];
+    "Close": [completes(Stage::Close)];
     "DecideAppeal": [Assessment];
     "CarryOutPenalty": [Assessment];
     "ReverseVerdict": [Assessment];

@@ -1,7 +1,7 @@
 //! Supervisors 服务监督员: urge, escalate, sign off, waive.
 
 use duban_aggregates::ids::{ClockNo, EmployeeId, EscalationNo, OrderNo};
-use duban_aggregates::{chain, clock, gate, order};
+use duban_aggregates::ticket::{chain, clock, gate, order};
 use duban_engine::runner::RunError;
 use duban_proto::api::v1 as api;
 use duban_proto::api::v1::supervision_service_server::SupervisionService;

@@ -1,9 +1,10 @@
 //! Taking a ticket in: the one command that begins a ticket, and may begin a customer.
 
 use duban_aggregates::NAME_BYTES_MAX;
+use duban_aggregates::area::Area;
 use duban_aggregates::ids::{CustomerId, EmployeeId, RequestNo, TicketId, UnitId};
-use duban_aggregates::intake::{
-    Area, Customer, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
+use duban_aggregates::ticket::intake::{
+    Customer, FirstOwner, Intake, KnownReporter, OutsideRequest, Reporter, Service,
 };
 use duban_engine::intake::{Matter, NamedCustomer, NamedReporter, Person};
 use duban_engine::runner::{Ask, RunError};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use duban_aggregates::intake::Kind;
+use duban_aggregates::words::Kind;
 use duban_codec::types;
 use duban_engine::runner::{FieldProblem, RunError};
 use duban_log::Filter;

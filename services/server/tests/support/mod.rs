@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use duban_aggregates::actor::{Actor, Role};
+use duban_aggregates::actor::Actor;
+use duban_aggregates::words::Role;
 use duban_engine::time::VirtualClock;
 use duban_proto::api::v1 as api;
 use duban_proto::event::v1 as ev;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use duban_aggregates::calendar::Calendar;
-use duban_aggregates::clock::{Clock, Status, Subject};
 use duban_aggregates::ids::TicketId;
 use duban_aggregates::policy::Policy;
+use duban_aggregates::ticket::clock::{Clock, Status, Subject};
 use duban_aggregates::ticket::{self, Ticket};
 use duban_engine::runner::Rules;
 use duban_history::render::local;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use duban_aggregates::chain::Stage;
 use duban_aggregates::ids::{CustomerId, TicketId};
-use duban_aggregates::intake::{Channel, Kind, Segment, Tier};
+use duban_aggregates::words::{Channel, Kind, Segment, Stage, Tier};
 use duban_engine::runner::RunError;
 use duban_projections::{Among, Order, Place, Query, Row};
 use duban_proto::api::v1 as api;

@@ -1,4 +1,4 @@
-use duban_aggregates::actor::Role;
+use duban_aggregates::words::Role;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
