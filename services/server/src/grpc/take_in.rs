@@ -110,7 +110,7 @@ impl Api {
         texts: &Texts<'_>,
         body: &api::TakeInRequest,
     ) -> Field<Option<Customer>> {
-        let Some(from) = &body.customer else { return Ok(None) };
+        let Some(from) = &body.customer else { return absent("customer", body) };
         read! {
             name: texts.text("customer.name", &from.name);
             phone: texts.text("customer.phone", &from.phone);
@@ -123,7 +123,7 @@ impl Api {
     }
 
     fn service_of(&self, texts: &Texts<'_>, body: &api::TakeInRequest) -> Field<Option<Service>> {
-        let Some(from) = &body.service else { return Ok(None) };
+        let Some(from) = &body.service else { return absent("service", body) };
         read! {
             number: texts.text("service.number", &from.number);
             product: take("service.product", from.product);
@@ -132,6 +132,11 @@ impl Api {
         let number_hash = self.sealer.keys().phone_hash(&from.number);
         Ok(Some(Service { number, number_hash, product, monthly_rent_fen: from.monthly_rent_fen }))
     }
+}
+
+/// A customer who reports names who they are and about which service; told here too, beside everything else that is wrong.
+fn absent<T>(field: &'static str, body: &api::TakeInRequest) -> Field<Option<T>> {
+    if body.reporter.is_none() { Err(RunError::field(field, "is required")) } else { Ok(None) }
 }
 
 /// Whose case it is, and what it is about.
